@@ -1,0 +1,1 @@
+"""One file a question; run one with ``python -m experiments.<name> --help``."""

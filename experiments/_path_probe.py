@@ -1,0 +1,125 @@
+"""The measurement folded over a descent: path, coherence and deltas until a target loss."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from signdyn.diagnostics.signs import sign_coherence, weighted_sign_coherence
+from signdyn.diagnostics.zigzag import (
+    Path,
+    coordinate_flip_fraction,
+    empty_path,
+    extend,
+    mean_turning_cosine,
+    reversal_fraction,
+    tortuosity,
+)
+from signdyn.records import Variable
+from signdyn.training import Observation, Probe, Trajectory
+from signdyn.types import Params
+
+
+class PathState(NamedTuple):
+    """Folded state; everything stops once the training loss has reached the target.
+
+    Attributes:
+        path: The path so far.
+        reached: Whether the target was reached.
+        steps: Number of steps before that.
+        coherence: [layer] sum over those steps of the batch gradient's sign coherence.
+        weighted: [layer] the same, weighted by magnitude.
+    """
+
+    path: Path
+    reached: Bool[Array, ""]
+    steps: Float[Array, ""]
+    coherence: Float[Array, " layer"]
+    weighted: Float[Array, " layer"]
+
+
+def path_probe(target_loss: float) -> Probe:
+    """Return the probe of how a descent goes until the training loss is ``target_loss``, nats."""
+
+    def init(params: Params) -> PathState:
+        kernels = _kernels(params)
+        zeros = jnp.zeros(len(kernels), kernels[0].dtype)
+        start = jnp.zeros((), kernels[0].dtype)
+        return PathState(empty_path(params), jnp.array(False), start, zeros, zeros)
+
+    def observe(state: PathState, observation: Observation) -> PathState:
+        reached = state.reached | (observation.train_loss <= target_loss)
+        grads = _kernels(observation.traces.grads)
+        coherence = jnp.stack([jnp.nanmean(sign_coherence(grad)) for grad in grads])
+        weighted = jnp.stack([jnp.nanmean(weighted_sign_coherence(grad)) for grad in grads])
+        return PathState(
+            path=extend(state.path, observation.updates, where=~reached),
+            reached=reached,
+            steps=state.steps + jnp.where(reached, 0.0, 1.0).astype(state.steps.dtype),
+            coherence=state.coherence + jnp.where(reached, 0.0, coherence),
+            weighted=state.weighted + jnp.where(reached, 0.0, weighted),
+        )
+
+    def read(state: PathState) -> dict[str, Array]:
+        return {
+            "tortuosity": tortuosity(state.path),
+            "turning_cosine": mean_turning_cosine(state.path),
+            "reversal_fraction": reversal_fraction(state.path),
+            "coordinate_flips": coordinate_flip_fraction(state.path),
+            "coherence": state.coherence / state.steps,
+            "weighted_coherence": state.weighted / state.steps,
+        }
+
+    return Probe(init, observe, read)
+
+
+def tabulate_descent(trajectory: Trajectory) -> Mapping[str, Variable]:
+    """Return a block's descents as named arrays; the probe's readings at the last record."""
+    until = "until the target loss"
+    texts = {
+        "tortuosity": (f"path length over displacement, {until}", "1"),
+        "turning_cosine": (f"mean cosine of successive updates, {until}", "1"),
+        "reversal_fraction": (f"share of turns with negative cosine, {until}", "1"),
+        "coordinate_flips": (f"share of coordinates whose update changed sign, {until}", "1"),
+        "coherence": (f"sign coherence of the batch gradient, mean over units, {until}", "1"),
+        "weighted_coherence": (f"|sum g| / sum |g| of the batch gradient, {until}", "1"),
+    }
+    table = {
+        "loss": Variable(("step",), trajectory.loss, "nat", "mean nll of the step's batch"),
+        "train_loss": Variable(
+            ("record",), trajectory.train_loss, "nat", "mean nll on the training set"
+        ),
+        "diverged_at": Variable(
+            (), trajectory.diverged_at, "step", "first step with a loss that is not finite, or -1"
+        ),
+    }
+    for name, values in trajectory.final.items():
+        units = "nat" if name.endswith("loss") else "1"
+        table[name] = Variable((), values, units, f"{name.replace('_', ' ')} after the last step")
+    for name, (long_name, units) in texts.items():
+        values = np.asarray(trajectory.probe[name])[:, -1]
+        dims = ("layer",) if values.ndim == 2 else ()
+        table[name] = Variable(dims, values, units, long_name)
+    return table
+
+
+def steps_to_target(losses: np.ndarray, target_loss: float, every: int) -> np.ndarray:
+    """Return the number of updates before the loss is at most the target; NaN if it never is.
+
+    Args:
+        losses: [..., record] training loss before update ``record * every``.
+        target_loss: In nats.
+        every: Updates between records.
+
+    Example:
+        >>> steps_to_target(np.array([[2.0, 1.0, 0.5], [2.0, 1.5, 1.2]]), 1.0, every=10)
+        array([10., nan])
+    """
+    hit = np.asarray(losses) <= target_loss
+    return np.where(hit.any(-1), hit.argmax(-1) * float(every), np.nan)
+
+
+def _kernels(tree: Any) -> list[Array]:
+    return [layer["kernel"] for layer in tree.values()]

@@ -1,0 +1,170 @@
+"""Centering as data: one formula whose coefficients are arrays, so every variant is one program.
+
+After the input and after every nonlinearity stands a *site*, which turns activations ``a`` into
+
+    h = s * (a + offset - c_const * m_const - c_batch * mean_batch(a))
+
+with ``s`` in {+1, -1} per unit and ``m_const`` the unit's mean over the training set at
+initialization. A `Centering` holds the coefficients (what a sweep varies), a `Site` what they
+come to for one unit of one network (what a model applies). `match_dense` rewrites the layer
+that reads a site so that the network starts as the same function whatever the coefficients.
+
+Knows arrays only: no model, no framework.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class SiteCentering(NamedTuple):
+    """Coefficients of one kind of site; every leaf a scalar array, so they can be batched.
+
+    Attributes:
+        constant: Multiple of the unit's mean at initialization that is subtracted.
+        batch: Multiple of the batch mean that is subtracted (1 is mean-only batch norm).
+        offset: Number added to every unit, in units of the activation.
+        flip: 1 to give every unit a random sign, 0 to leave all signs +1.
+    """
+
+    constant: Float[Array, "..."] | float = 0.0
+    batch: Float[Array, "..."] | float = 0.0
+    offset: Float[Array, "..."] | float = 0.0
+    flip: Float[Array, "..."] | float = 0.0
+
+
+class Centering(NamedTuple):
+    """Coefficients at the input and at the hidden sites (all hidden layers alike).
+
+    >>> CENTERINGS["both"].hidden.constant
+    1.0
+    """
+
+    input: SiteCentering = SiteCentering()
+    hidden: SiteCentering = SiteCentering()
+
+
+CENTERINGS: Mapping[str, Centering] = MappingProxyType(
+    {
+        "none": Centering(),
+        "input": Centering(input=SiteCentering(constant=1.0)),
+        "hidden": Centering(hidden=SiteCentering(constant=1.0)),
+        "both": Centering(SiteCentering(constant=1.0), SiteCentering(constant=1.0)),
+        "batch": Centering(SiteCentering(batch=1.0), SiteCentering(batch=1.0)),
+        "flip": Centering(SiteCentering(flip=1.0), SiteCentering(flip=1.0)),
+        "flip_input": Centering(input=SiteCentering(flip=1.0)),
+        "flip_hidden": Centering(hidden=SiteCentering(flip=1.0)),
+    }
+)
+"""The named points. ``flip`` keeps every activation's mean and changes its signs only."""
+
+
+def offset(hidden: float, *, input: float = 0.0) -> Centering:
+    """Return the centering that *adds* a constant: the dose of off-centeredness.
+
+    Example:
+        >>> offset(2.0).hidden.offset
+        2.0
+    """
+    return Centering(SiteCentering(offset=input), SiteCentering(offset=hidden))
+
+
+def combine(*centerings: Centering) -> Centering:
+    """Return the centering that does what all of ``centerings`` do; coefficients add up.
+
+    Example:
+        >>> both_and_flipped = combine(CENTERINGS["both"], CENTERINGS["flip"])
+        >>> both_and_flipped.hidden.constant, both_and_flipped.hidden.flip
+        (1.0, 1.0)
+    """
+    total = jax.tree.map(lambda *leaves: sum(leaves), *centerings)
+
+    def clip_flip(site: SiteCentering) -> SiteCentering:
+        return site._replace(flip=1.0 * (site.flip > 0))
+
+    return Centering(clip_flip(total.input), clip_flip(total.hidden))
+
+
+class Site(NamedTuple):
+    """What one site does to one network's activations.
+
+    Attributes:
+        sign: [units], +1 or -1.
+        shift: [units], ``offset - c_const * m_const``.
+        batch: Scalar, multiple of the batch mean that is subtracted.
+    """
+
+    sign: Float[Array, " units"]
+    shift: Float[Array, " units"]
+    batch: Float[Array, ""]
+
+
+def resolve_sites(
+    centering: Centering,
+    means: Sequence[Float[Array, " _"]],
+    signs: Sequence[Float[Array, " _"]],
+) -> tuple[Site, ...]:
+    """Return the site of every layer, given the units' means at initialization.
+
+    Args:
+        centering: Coefficients with scalar leaves.
+        means: One array [units] a site, first the input's, then each hidden layer's, over the
+            training set at initialization. Function matching keeps them the same for every
+            variant, so one network's means serve all.
+        signs: One array [units] a site, +1 or -1, used where the centering flips.
+
+    Returns:
+        One `Site` for each entry of ``means``.
+    """
+    sites = []
+    for index, (mean, sign) in enumerate(zip(means, signs, strict=True)):
+        one = centering.input if index == 0 else centering.hidden
+        constant, batch, offset, flip = (jnp.asarray(leaf, mean.dtype) for leaf in one)
+        sites.append(
+            Site(
+                sign=jnp.where(flip > 0, sign, jnp.ones_like(sign)),
+                shift=offset - constant * mean,
+                batch=batch,
+            )
+        )
+    return tuple(sites)
+
+
+def apply_site(
+    site: Site, activations: Float[Array, "*batch units"], mean: Float[Array, " units"]
+) -> Float[Array, "*batch units"]:
+    """Return ``s * (a + shift - c_batch * mean)``.
+
+    Args:
+        site: The site.
+        activations: ``a``, units last.
+        mean: The batch's mean in training, the running mean in evaluation. Ignored, up to
+            non-finite values, where ``site.batch`` is zero.
+    """
+    return site.sign * (activations + site.shift - site.batch * mean)
+
+
+def match_dense(
+    kernel: Float[Array, "units outputs"],
+    bias: Float[Array, " outputs"],
+    site: Site,
+    mean: Float[Array, " units"],
+) -> tuple[Float[Array, "units outputs"], Float[Array, " outputs"]]:
+    r"""Return (W', b') with h W' + b' = a W + b for h = ``apply_site(site, a, mean)``.
+
+    With t = shift - c_batch * mean, h = s (a + t), hence W' = diag(s) W and b' = b - t W.
+    Signs are exact in floating point; shifts are exact up to rounding.
+
+    Example:
+        >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]), jnp.array(0.0))
+        >>> kernel, bias = match_dense(jnp.array([[2.0]]), jnp.array([1.0]), site, jnp.zeros(1))
+        >>> a = jnp.array([[5.0]])
+        >>> print(a @ jnp.array([[2.0]]) + 1.0, apply_site(site, a, jnp.zeros(1)) @ kernel + bias)
+        [[11.]] [[11.]]
+    """
+    shift = site.shift - site.batch * mean
+    return site.sign[:, None] * kernel, bias - shift @ kernel

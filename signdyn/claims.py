@@ -1,0 +1,254 @@
+"""A sentence people repeat, the rule that decides it, and the verdict.
+
+A `Claim` is stated before the run: the sentence, the statistic, the rule in words and as a
+function. `decide` adds the evidence and corrects p-values over all claims of an experiment.
+A claim that fails stays in the table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from signdyn.stats import Interval, holm, paired_bootstrap, paired_permutation_test
+
+SUPPORTED = "supported"
+REFUTED = "refuted"
+INCONCLUSIVE = "inconclusive"
+
+MIN_SEEDS = 5
+"""With fewer finite seeds no interval rule decides."""
+
+ALPHA = 0.05
+"""Level of the Holm-corrected tests."""
+
+
+class Evidence(NamedTuple):
+    """What was measured for one claim.
+
+    Attributes:
+        interval: Estimate, bounds, confidence, number of seeds used and left out.
+        values: One number a seed, as plotted; may be empty.
+        p: Two-sided p-value of "no effect", or NaN where the rule tests nothing.
+    """
+
+    interval: Interval
+    values: tuple[float, ...] = ()
+    p: float = float("nan")
+
+
+class Rule(NamedTuple):
+    """A decision rule in words and as ``(interval, Holm-corrected p) -> verdict``."""
+
+    text: str
+    decide: Callable[[Interval, float], str]
+
+
+class Claim(NamedTuple):
+    """One sentence and how it is decided.
+
+    Attributes:
+        id: Unique within the experiment.
+        questions: Ids of the questions it answers.
+        sentence: What is claimed, one sentence.
+        statistic: What the effect measures, with its unit.
+        rule: Stated before the run.
+        figure: Name of the figure that shows it, or None.
+        control: Whether it is a negative control.
+    """
+
+    id: str
+    questions: tuple[str, ...]
+    sentence: str
+    statistic: str
+    rule: Rule
+    figure: str | None = None
+    control: bool = False
+
+
+class Finding(NamedTuple):
+    """A claim with its evidence and verdict."""
+
+    claim: Claim
+    evidence: Evidence
+    p_holm: float
+    verdict: str
+
+    def row(self) -> dict[str, Any]:
+        """Return the finding as one flat row of claims.json."""
+        interval = self.evidence.interval
+        return {
+            "id": self.claim.id,
+            "questions": list(self.claim.questions),
+            "sentence": self.claim.sentence,
+            "rule": self.claim.rule.text,
+            "statistic": self.claim.statistic,
+            "effect": interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+            "confidence": interval.confidence,
+            "n": interval.n,
+            "left_out": interval.left_out,
+            "p": self.evidence.p,
+            "p_holm": self.p_holm,
+            "verdict": self.verdict,
+            "control": self.claim.control,
+            "figure": self.claim.figure,
+            "values": list(self.evidence.values),
+        }
+
+
+def always(value: float) -> Rule:
+    """Return the rule that every single value equals ``value`` exactly.
+
+    The interval must be the range of the values. NaN refutes.
+
+    Example:
+        >>> always(0.0).decide(Interval(0.0, 0.0, 0.0, 1.0, 16, 0), float("nan"))
+        'supported'
+    """
+
+    def decide(interval: Interval, p: float) -> str:
+        if interval.n == 0:
+            return INCONCLUSIVE
+        exact = interval.low == value == interval.high and interval.left_out == 0
+        return SUPPORTED if exact else REFUTED
+
+    return Rule(f"supported if every value is exactly {value:g}; refuted otherwise", decide)
+
+
+def above(threshold: float) -> Rule:
+    """Return the rule that the effect exceeds ``threshold``.
+
+    Example:
+        >>> above(1.0).decide(Interval(1.4, 1.2, 1.6, 0.95, 16, 0), 0.001)
+        'supported'
+        >>> above(1.0).decide(Interval(1.4, 0.9, 1.6, 0.95, 16, 0), 0.001)
+        'inconclusive'
+    """
+
+    def decide(interval: Interval, p: float) -> str:
+        if interval.n < MIN_SEEDS or p > ALPHA:
+            return INCONCLUSIVE
+        if interval.low > threshold:
+            return SUPPORTED
+        return REFUTED if interval.high < threshold else INCONCLUSIVE
+
+    return Rule(
+        f"supported if the whole interval lies above {threshold:g}, refuted if below it "
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, and "
+        f"{MIN_SEEDS} seeds); else inconclusive",
+        decide,
+    )
+
+
+def below(threshold: float) -> Rule:
+    """Return the rule that the effect is less than ``threshold``; the mirror of `above`."""
+    mirrored = above(-threshold).decide
+
+    def decide(interval: Interval, p: float) -> str:
+        flipped = interval._replace(
+            estimate=-interval.estimate, low=-interval.high, high=-interval.low
+        )
+        return mirrored(flipped, p)
+
+    return Rule(
+        f"supported if the whole interval lies below {threshold:g}, refuted if above it "
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, and "
+        f"{MIN_SEEDS} seeds); else inconclusive",
+        decide,
+    )
+
+
+def within(low: float, high: float) -> Rule:
+    """Return the rule of no difference that matters: the interval lies inside [low, high].
+
+    Example:
+        >>> within(0.8, 1.25).decide(Interval(1.02, 0.95, 1.1, 0.95, 16, 0), float("nan"))
+        'supported'
+        >>> within(0.8, 1.25).decide(Interval(2.0, 1.9, 2.1, 0.95, 16, 0), float("nan"))
+        'refuted'
+    """
+
+    def decide(interval: Interval, p: float) -> str:
+        if interval.n < MIN_SEEDS:
+            return INCONCLUSIVE
+        if low <= interval.low and interval.high <= high:
+            return SUPPORTED
+        return REFUTED if interval.high < low or interval.low > high else INCONCLUSIVE
+
+    return Rule(
+        f"supported if the whole interval lies in [{low:g}, {high:g}], refuted if outside it "
+        f"(both need {MIN_SEEDS} seeds); else inconclusive",
+        decide,
+    )
+
+
+def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
+    """Return evidence for `always`: the mean, and the range of all values as the interval."""
+    values = np.asarray(values, np.float64).ravel()
+    finite = values[np.isfinite(values)]
+    bounds = (finite.mean(), finite.min(), finite.max()) if len(finite) else (np.nan,) * 3
+    interval = Interval(
+        *(float(x) for x in bounds), 1.0, len(finite), len(values) - len(finite)
+    )
+    return Evidence(interval, tuple(values.tolist()) if len(values) <= 64 else ())
+
+
+def ratio_evidence(
+    numerator: np.ndarray, denominator: np.ndarray, *, seed: int = 0
+) -> Evidence:
+    """Return evidence on the geometric mean over seeds of numerator / denominator.
+
+    Args:
+        numerator: [seed], positive; a pair with a value that is not finite is left out.
+        denominator: [seed], paired by seed.
+        seed: Of the bootstrap.
+    """
+    with np.errstate(all="ignore"):
+        logs = np.log2(np.asarray(numerator, np.float64) / np.asarray(denominator, np.float64))
+    bounds = paired_bootstrap(logs, seed=seed)
+    interval = bounds._replace(
+        estimate=float(2**bounds.estimate),
+        low=float(2**bounds.low),
+        high=float(2**bounds.high),
+    )
+    p = paired_permutation_test(logs, seed=seed)
+    return Evidence(interval, tuple((2**logs).tolist()), p)
+
+
+def difference_evidence(differences: np.ndarray, *, seed: int = 0, test: bool = True) -> Evidence:
+    """Return evidence on the mean over seeds of ``differences`` [seed].
+
+    Args:
+        differences: One number a seed; those not finite are left out and counted.
+        seed: Of the bootstrap.
+        test: Whether "zero on average" is a hypothesis worth a p-value.
+    """
+    differences = np.asarray(differences, np.float64)
+    p = paired_permutation_test(differences, seed=seed) if test else float("nan")
+    return Evidence(
+        paired_bootstrap(differences, seed=seed), tuple(differences.tolist()), p
+    )
+
+
+def decide(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Finding]:
+    """Return the findings, p-values corrected by Holm's method over all claims given.
+
+    Raises:
+        ValueError: If evidence and claims do not name the same ids.
+    """
+    ids = [claim.id for claim in claims]
+    if len(set(ids)) != len(ids) or set(ids) != set(evidence):
+        odd = sorted(set(ids) ^ set(evidence)) or sorted(i for i in ids if ids.count(i) > 1)
+        raise ValueError(f"decide: claims and evidence must match one to one, see {odd}.")
+    corrected = holm(np.array([evidence[id].p for id in ids]))
+    return [
+        Finding(
+            claim,
+            evidence[claim.id],
+            float(p),
+            claim.rule.decide(evidence[claim.id].interval, float(p)),
+        )
+        for claim, p in zip(claims, corrected, strict=True)
+    ]

@@ -1,0 +1,118 @@
+"""One pass that yields the loss, the gradient, and every layer's inputs and deltas.
+
+The gradient of one example's nll with respect to the weights into unit j is ``delta_j * h``:
+two small arrays say what a [batch, fan_in, units] array of per-example gradients would.
+Works for any Flax module with the conventions of `signdyn.models.mlp`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from signdyn.centering import Site
+from signdyn.likelihoods import Likelihood
+from signdyn.types import Params
+
+
+class Traces(NamedTuple):
+    """What one forward and backward pass through a batch of N examples yields.
+
+    Attributes:
+        loss: Mean nll, nats.
+        grads: Gradient of ``loss``, a pytree like the parameters.
+        outputs: [N, K].
+        inputs: One array [N, fan_in] a layer: what its kernel reads, after the site.
+        deltas: One array [N, units] a layer: d nll / d pre-activation, in nats, example by
+            example, so a kernel's gradient is ``inputs.T @ deltas / N``.
+        means: One array [units] a layer: the batch mean at its site, before the site.
+    """
+
+    loss: Float[Array, ""]
+    grads: Params
+    outputs: Float[Array, "batch outputs"]
+    inputs: tuple[Float[Array, "batch _"], ...]
+    deltas: tuple[Float[Array, "batch _"], ...]
+    means: tuple[Float[Array, " _"], ...]
+
+
+def trace_batch(
+    model: Any,
+    likelihood: Likelihood,
+    params: Params,
+    x: Float[Array, "batch features"],
+    y: Shaped[Array, "batch ..."],
+    sites: Sequence[Site] | None = None,
+) -> Traces:
+    """Return loss, gradient, and each layer's inputs and deltas on one batch.
+
+    Where a site subtracts the batch's own mean, examples are coupled and a delta is the
+    derivative of the *summed* nll; ``inputs.T @ deltas / N`` is the kernel's gradient all the
+    same.
+
+    Args:
+        model: A module with the conventions of `signdyn.models.mlp`.
+        likelihood: Gives the nll, see `signdyn.likelihoods`.
+        params: The module's ``params`` collection.
+        x: Inputs.
+        y: Labels, as the likelihood wants them.
+        sites: One `Site` a layer; none means plain activations.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from signdyn.likelihoods import gaussian
+        >>> from signdyn.models.mlp import MLP
+        >>> params = {"dense_0": {"kernel": jnp.array([[1.0], [1.0]]), "bias": jnp.zeros(1)}}
+        >>> x, y = jnp.array([[1.0, 2.0]]), jnp.array([[1.0]])
+        >>> traces = trace_batch(MLP((), 1), gaussian(), params, x, y)
+        >>> print(traces.deltas[0], traces.grads["dense_0"]["kernel"].T)
+        [[2.]] [[2. 4.]]
+    """
+    num_examples = x.shape[0]
+    taps = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(lambda p: _apply(model, p, x, sites, ["deltas"])[1]["deltas"], params),
+    )
+
+    def mean_nll(params, taps):
+        outputs, sown = model.apply(
+            {"params": params, "deltas": taps}, x, sites, mutable=["traces", "means"]
+        )
+        return jnp.mean(likelihood.nll(outputs, y)), (outputs, sown)
+
+    (loss, (outputs, sown)), (grads, tap_grads) = jax.value_and_grad(
+        mean_nll, argnums=(0, 1), has_aux=True
+    )(params, taps)
+    names = model.layer_names
+    return Traces(
+        loss=loss,
+        grads=grads,
+        outputs=outputs,
+        inputs=tuple(sown["traces"][f"{name}_inputs"] for name in names),
+        deltas=tuple(num_examples * tap_grads[f"{name}_delta"] for name in names),
+        means=tuple(sown["means"][f"{name}_mean"] for name in names),
+    )
+
+
+def site_means(
+    model: Any,
+    params: Params,
+    x: Float[Array, "batch features"],
+    sites: Sequence[Site] | None = None,
+) -> tuple[Float[Array, " _"], ...]:
+    """Return each site's mean activation over ``x``, before centering: one [units] a layer."""
+    sown = _apply(model, params, x, sites, ["means"])[1]["means"]
+    return tuple(sown[f"{name}_mean"] for name in model.layer_names)
+
+
+def init_params(model: Any, key: PRNGKeyArray, x: Float[Array, "batch features"]) -> Params:
+    """Return freshly drawn parameters; only the shape of one row of ``x`` matters."""
+    variables: nn.FrozenDict | dict = model.init(key, x[:1])
+    return variables["params"]
+
+
+def _apply(model, params, x, sites, mutable):
+    return model.apply({"params": params}, x, sites, mutable=mutable)

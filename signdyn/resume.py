@@ -1,0 +1,142 @@
+"""Sweeps that can be interrupted: finished blocks are skipped, damaged ones redone.
+
+A cell is one block's results on disk. Its id is the hash of everything that decides its
+numbers, so a cell is reused exactly when the same computation is asked for.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from signdyn.records import Replica, Variable, content_id, jsonable, read_ledger, write_cell
+from signdyn.sweeps import num_blocks, replica_keys, run_blocks, stack_hypers
+from signdyn.training import Hyper, TrainFn
+
+
+class Variant(NamedTuple):
+    """One point of a sweep.
+
+    Attributes:
+        labels: What tells it from the others; coordinates of the results.
+        hyper: Its numbers.
+        seed_offset: Added to every seed before its key is made; 0 pairs variants by seed.
+    """
+
+    labels: Mapping[str, str | float]
+    hyper: Hyper
+    seed_offset: int = 0
+
+
+class Group(NamedTuple):
+    """Variants that run as one compiled program.
+
+    Attributes:
+        name: For the terminal.
+        part: Table of the results that its cells belong to.
+        train_fn: Draws and runs one replica.
+        tabulate: Results of a block -> named arrays.
+        identity: Everything static that decides the numbers, in JSON's types.
+    """
+
+    name: str
+    part: str
+    train_fn: TrainFn
+    tabulate: Callable[[Any], Mapping[str, Variable]]
+    identity: Mapping[str, Any]
+
+
+class Layout(NamedTuple):
+    """How replicas are laid out: see `signdyn.sweeps.run_blocks`."""
+
+    seeds: Sequence[int]
+    root: int
+    block: int
+    width: int
+    devices: Sequence[Any]
+
+
+class Cell(NamedTuple):
+    """One block of a group: its id and what its rows are."""
+
+    id: str
+    replicas: list[Replica]
+
+
+def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> list[Cell]:
+    """Return the cells that hold ``variants`` x seeds, variant by variant.
+
+    Example:
+        >>> from signdyn.training import Hyper
+        >>> group = Group("g", "part", None, None, {})
+        >>> layout = Layout(seeds=range(3), root=0, block=2, width=1, devices=[])
+        >>> cells = plan_cells(group, [Variant({"arm": "raw"}, Hyper(0.1))], layout)
+        >>> [[replica.seed for replica in cell.replicas] for cell in cells]
+        [[0, 1], [2]]
+    """
+    rows = [(variant, seed) for variant in variants for seed in layout.seeds]
+    cells = []
+    for index in range(num_blocks(len(rows), layout.block)):
+        own = rows[index * layout.block : (index + 1) * layout.block]
+        identity = {
+            "group": group.identity,
+            "part": group.part,
+            "root": layout.root,
+            "block": layout.block,
+            "width": layout.width,
+            "jax": jax.__version__,
+            "replicas": [
+                [dict(v.labels), jax.tree.leaves(v.hyper), v.seed_offset, seed] for v, seed in own
+            ],
+        }
+        replicas = [Replica(seed, variant.labels) for variant, seed in own]
+        cells.append(Cell(content_id(jsonable(identity)), replicas))
+    return cells
+
+
+def run_group(
+    folder: Path,
+    group: Group,
+    variants: Sequence[Variant],
+    layout: Layout,
+    *,
+    program: Callable | None = None,
+    on_block: Callable[[int, float], None] = lambda replicas, seconds: None,
+) -> int:
+    """Run the variants' missing cells and write each as it finishes; return how many ran.
+
+    Args:
+        folder: The run's folder.
+        group: The program.
+        variants: Points to run.
+        layout: Seeds, blocks and devices.
+        program: Compiled ahead, from `signdyn.sweeps.block_program`.
+        on_block: Called with (replicas, seconds) after each block, skipped ones included.
+    """
+    cells = plan_cells(group, variants, layout)
+    done = read_ledger(folder).good
+    skip = frozenset(i for i, cell in enumerate(cells) if cell.id in done)
+    for index in sorted(skip):
+        on_block(len(cells[index].replicas), 0.0)
+    if len(skip) == len(cells):
+        return 0
+    seeds = np.array([v.seed_offset + s for v in variants for s in layout.seeds])
+    hypers = stack_hypers([v.hyper for v in variants for _ in layout.seeds])
+    blocks = run_blocks(
+        group.train_fn,
+        replica_keys(layout.root, seeds),
+        hypers,
+        block=layout.block,
+        width=layout.width,
+        devices=layout.devices,
+        skip=skip,
+        program=program,
+    )
+    for block in blocks:
+        cell = cells[block.index]
+        variables = group.tabulate(block.trajectory)
+        write_cell(folder, group.part, cell.id, cell.replicas, variables, block.seconds)
+        on_block(len(cell.replicas), block.seconds)
+    return len(cells) - len(skip)

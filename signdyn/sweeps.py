@@ -1,0 +1,201 @@
+"""Replicas in blocks over devices: blocks, never devices, decide the numbers.
+
+A *replica* is one (variant, seed). A *block* is a fixed number of replicas that one device runs
+as one program; the last block is padded. One compiled call runs one block on every device, so
+with one device or eight each block runs the same program on the same replicas, bit for bit.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Key
+
+from signdyn.training import Draw, Hyper, TrainFn, Trajectory
+
+
+class Block(NamedTuple):
+    """One finished block.
+
+    Attributes:
+        index: Position among the sweep's blocks.
+        replicas: The rows of the sweep it holds, without padding.
+        trajectory: NumPy arrays, leading axis the replicas.
+        seconds: Wall time of the call that ran it, shared by the blocks of that call.
+    """
+
+    index: int
+    replicas: range
+    trajectory: Trajectory
+    seconds: float
+
+
+def grid(**axes: Sequence[Any]) -> list[Hyper]:
+    """Return every combination of the given values of `Hyper`'s fields, the last fastest.
+
+    Raises:
+        ValueError: If an axis is not a field of `Hyper`, or learning_rate is missing.
+
+    Example:
+        >>> [float(h.learning_rate) for h in grid(weight_decay=[0.0, 0.1], learning_rate=[1, 2])]
+        [1.0, 2.0, 1.0, 2.0]
+    """
+    unknown = [name for name in axes if name not in Hyper._fields]
+    if unknown or "learning_rate" not in axes:
+        raise ValueError(
+            f"grid: axes must be fields of Hyper ({', '.join(Hyper._fields)}) and include "
+            f"learning_rate, got {', '.join(axes)}."
+        )
+    return [Hyper(**dict(zip(axes, point, strict=True))) for point in product(*axes.values())]
+
+
+def stack_hypers(hypers: Sequence[Hyper]) -> Hyper:
+    """Return one `Hyper` whose leaves are float32 arrays over the given points.
+
+    Python floats would be compiled in; arrays make one program serve all points.
+
+    Example:
+        >>> stack_hypers(grid(learning_rate=[0.1, 0.2])).weight_decay.tolist()
+        [0.0, 0.0]
+    """
+    return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *hypers)
+
+
+def replica_keys(root: int, seeds: Sequence[int]) -> Key[Array, " seed"]:
+    """Return each seed's key, ``fold_in(key(root), seed)``: its own, wherever it runs.
+
+    Example:
+        >>> a, b = replica_keys(0, [0, 7]), replica_keys(0, [7])
+        >>> bool(a[1] == b[0])
+        True
+    """
+    root_key = jax.random.key(root)
+    return jax.vmap(lambda seed: jax.random.fold_in(root_key, seed))(jnp.asarray(seeds))
+
+
+def run_sweep(
+    train_fn: TrainFn,
+    keys: Key[Array, " replica"],
+    hypers: Hyper,
+    *,
+    block: int,
+    width: int = 1,
+    devices: Sequence[Any] | None = None,
+) -> Trajectory:
+    """Return the trajectories of all replicas, leading axis the replica.
+
+    Args:
+        train_fn: From `signdyn.training.make_train_fn`; traced once.
+        keys: One key a replica.
+        hypers: Leaves [replica], see `stack_hypers`.
+        block: Replicas a device runs in one call.
+        width: Replicas vmapped together; must divide ``block``. Narrow is fast on CPUs, the
+            whole block on accelerators. Another width may change the last bits.
+        devices: Where to run; all local devices by default.
+    """
+    blocks = list(
+        run_blocks(train_fn, keys, hypers, block=block, width=width, devices=devices)
+    )
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *(b.trajectory for b in blocks))
+
+
+def run_blocks(
+    train_fn: TrainFn,
+    keys: Key[Array, " replica"],
+    hypers: Hyper,
+    *,
+    block: int,
+    width: int = 1,
+    devices: Sequence[Any] | None = None,
+    skip: frozenset[int] = frozenset(),
+    program: Callable[[Draw, Hyper], Trajectory] | None = None,
+) -> Iterator[Block]:
+    """Yield blocks as they finish, in order; arguments as for `run_sweep`.
+
+    Args:
+        skip: Indices of blocks not to run.
+        program: From `compile_block`, if it was compiled ahead.
+
+    Raises:
+        ValueError: If the counts do not fit together.
+    """
+    num_replicas = len(keys)
+    if num_replicas < 1 or any(len(leaf) != num_replicas for leaf in jax.tree.leaves(hypers)):
+        lengths = sorted({len(leaf) for leaf in jax.tree.leaves(hypers)})
+        raise ValueError(
+            f"run_blocks: keys and every leaf of hypers must have one row a replica, got "
+            f"{num_replicas} keys and rows {lengths}."
+        )
+    if block < 1 or width < 1 or block % width:
+        raise ValueError(f"run_blocks: width must divide block, got {width=} and {block=}.")
+    devices = list(jax.local_devices() if devices is None else devices)
+    todo = [i for i in range(num_blocks(num_replicas, block)) if i not in skip]
+    if program is None:
+        program = block_program(train_fn, block=block, width=width, devices=devices)
+    draw = seed_draws(train_fn, keys)
+    for first in range(0, len(todo), len(devices)):
+        indices = todo[first : first + len(devices)]
+        padded = [*indices, *[indices[-1]] * (len(devices) - len(indices))]
+        rows = np.concatenate([_rows(i, block, num_replicas) for i in padded])
+        begun = time.perf_counter()
+        result = program(draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers))
+        result = jax.tree.map(np.asarray, result)
+        seconds = time.perf_counter() - begun
+        for place, index in enumerate(indices):
+            replicas = range(index * block, min((index + 1) * block, num_replicas))
+            own = slice(place * block, place * block + len(replicas))
+            yield Block(
+                index, replicas, jax.tree.map(lambda leaf, own=own: leaf[own], result), seconds
+            )
+
+
+def num_blocks(num_replicas: int, block: int) -> int:
+    """Return how many blocks of ``block`` hold ``num_replicas``."""
+    return -(-num_replicas // block)
+
+
+def seed_draws(
+    train_fn: TrainFn, keys: Key[Array, " replica"]
+) -> Callable[[np.ndarray], Draw]:
+    """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn once, alone."""
+    data = np.asarray(jax.random.key_data(keys))
+    _, first, place = np.unique(data, axis=0, return_index=True, return_inverse=True)
+    draw_one = jax.jit(train_fn.draw)
+    draws = [jax.tree.map(np.asarray, draw_one(keys[int(row)])) for row in first]
+    place = place.reshape(-1)
+    return lambda rows: jax.tree.map(
+        lambda *leaves: np.stack(leaves), *(draws[place[row]] for row in rows)
+    )
+
+
+def block_program(
+    train_fn: TrainFn, *, block: int, width: int, devices: Sequence[Any]
+) -> Callable[[Draw, Hyper], Trajectory]:
+    """Return the jitted program that runs one block on each of ``devices``.
+
+    Its arguments and results have a leading axis of ``len(devices) * block`` replicas.
+    """
+    mesh = jax.sharding.Mesh(np.asarray(devices), ("replica",))
+    spec = PartitionSpec("replica")
+
+    def run_block(draws, hypers):
+        if width == block:
+            return jax.vmap(train_fn.run)(draws, hypers)
+        batch_size = None if width == 1 else width
+        return lax.map(lambda one: train_fn.run(*one), (draws, hypers), batch_size=batch_size)
+
+    sharded = jax.shard_map(
+        run_block, mesh=mesh, in_specs=(spec, spec), out_specs=spec, check_vma=False
+    )
+    return jax.jit(sharded)
+
+
+def _rows(index: int, block: int, num_replicas: int) -> np.ndarray:
+    rows = np.arange(index * block, (index + 1) * block)
+    return np.minimum(rows, num_replicas - 1)
