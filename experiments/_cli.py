@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from absl import app, flags
+from absl import app, flags, logging
 
 USAGE_ERROR = 2
 
@@ -51,6 +51,8 @@ def run(
         execute: Plan -> results on disk.
     """
     _define_flags(config_type)
+    # absl turns on INFO for every library that logs; fontTools tells of each glyph
+    logging.set_verbosity(logging.WARNING)
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -106,7 +108,8 @@ def configure_jax(devices: int) -> None:
         os.environ["XLA_FLAGS"] = f"{xla_flags} --xla_cpu_multi_thread_eigen=false".strip()
     import jax
 
-    jax.config.update("jax_num_cpu_devices", devices)
+    if jax.config.jax_num_cpu_devices != devices:  # cannot change once a backend is up
+        jax.config.update("jax_num_cpu_devices", devices)
     folder = compilation_cache()
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from signdyn.diagnostics.signs import sign_coherence, weighted_sign_coherence
+from signdyn.diagnostics.signs import sign_coherence
 from signdyn.diagnostics.zigzag import (
     Path,
     coordinate_flip_fraction,
@@ -30,14 +30,22 @@ class PathState(NamedTuple):
         reached: Whether the target was reached.
         steps: Number of steps before that.
         coherence: [layer] sum over those steps of the batch gradient's sign coherence.
-        weighted: [layer] the same, weighted by magnitude.
     """
 
     path: Path
     reached: Bool[Array, ""]
     steps: Float[Array, ""]
     coherence: Float[Array, " layer"]
-    weighted: Float[Array, " layer"]
+
+
+READINGS = {
+    "tortuosity": "path length over displacement",
+    "turning_cosine": "mean cosine of successive updates",
+    "reversal_fraction": "share of turns with negative cosine",
+    "coordinate_flips": "share of coordinates whose update changed sign",
+    "coherence": "sign coherence of the batch gradient, mean over units",
+}
+"""What `path_probe` reads, without units, and what it means."""
 
 
 def path_probe(target_loss: float) -> Probe:
@@ -47,19 +55,17 @@ def path_probe(target_loss: float) -> Probe:
         kernels = _kernels(params)
         zeros = jnp.zeros(len(kernels), kernels[0].dtype)
         start = jnp.zeros((), kernels[0].dtype)
-        return PathState(empty_path(params), jnp.array(False), start, zeros, zeros)
+        return PathState(empty_path(params), jnp.array(False), start, zeros)
 
     def observe(state: PathState, observation: Observation) -> PathState:
         reached = state.reached | (observation.train_loss <= target_loss)
         grads = _kernels(observation.traces.grads)
         coherence = jnp.stack([jnp.nanmean(sign_coherence(grad)) for grad in grads])
-        weighted = jnp.stack([jnp.nanmean(weighted_sign_coherence(grad)) for grad in grads])
         return PathState(
             path=extend(state.path, observation.updates, where=~reached),
             reached=reached,
             steps=state.steps + jnp.where(reached, 0.0, 1.0).astype(state.steps.dtype),
             coherence=state.coherence + jnp.where(reached, 0.0, coherence),
-            weighted=state.weighted + jnp.where(reached, 0.0, weighted),
         )
 
     def read(state: PathState) -> dict[str, Array]:
@@ -69,23 +75,13 @@ def path_probe(target_loss: float) -> Probe:
             "reversal_fraction": reversal_fraction(state.path),
             "coordinate_flips": coordinate_flip_fraction(state.path),
             "coherence": state.coherence / state.steps,
-            "weighted_coherence": state.weighted / state.steps,
         }
 
     return Probe(init, observe, read)
 
 
-def tabulate_descent(trajectory: Trajectory) -> Mapping[str, Variable]:
-    """Return a block's descents as named arrays; the probe's readings at the last record."""
-    until = "until the target loss"
-    texts = {
-        "tortuosity": (f"path length over displacement, {until}", "1"),
-        "turning_cosine": (f"mean cosine of successive updates, {until}", "1"),
-        "reversal_fraction": (f"share of turns with negative cosine, {until}", "1"),
-        "coordinate_flips": (f"share of coordinates whose update changed sign, {until}", "1"),
-        "coherence": (f"sign coherence of the batch gradient, mean over units, {until}", "1"),
-        "weighted_coherence": (f"|sum g| / sum |g| of the batch gradient, {until}", "1"),
-    }
+def tabulate_losses(trajectory: Trajectory) -> Mapping[str, Variable]:
+    """Return a block's losses as named arrays."""
     table = {
         "loss": Variable(("step",), trajectory.loss, "nat", "mean nll of the step's batch"),
         "train_loss": Variable(
@@ -97,11 +93,18 @@ def tabulate_descent(trajectory: Trajectory) -> Mapping[str, Variable]:
     }
     for name, values in trajectory.final.items():
         units = "nat" if name.endswith("loss") else "1"
-        table[name] = Variable((), values, units, f"{name.replace('_', ' ')} after the last step")
-    for name, (long_name, units) in texts.items():
+        text = f"{name.replace('_', ' ')} after the last step"
+        table[f"final_{name}"] = Variable((), values, units, text)
+    return table
+
+
+def tabulate_descent(trajectory: Trajectory) -> Mapping[str, Variable]:
+    """Return a block's losses, and the readings of `path_probe` at the last record."""
+    table = dict(tabulate_losses(trajectory))
+    for name, text in READINGS.items():
         values = np.asarray(trajectory.probe[name])[:, -1]
         dims = ("layer",) if values.ndim == 2 else ()
-        table[name] = Variable(dims, values, units, long_name)
+        table[name] = Variable(dims, values, "1", f"{text}, until the target loss")
     return table
 
 

@@ -10,14 +10,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from signdyn.stats import Interval, holm, paired_bootstrap, paired_permutation_test
+from signdyn.stats import (
+    Interval,
+    holm,
+    paired_bootstrap,
+    paired_log_ratio,
+    paired_permutation_test,
+    ratio_interval,
+)
 
 SUPPORTED = "supported"
 REFUTED = "refuted"
 INCONCLUSIVE = "inconclusive"
 
-MIN_SEEDS = 5
-"""With fewer finite seeds no interval rule decides."""
+MIN_SEEDS = 8
+"""With fewer finite seeds no interval rule decides: bootstrap intervals are too narrow there."""
+
+MAX_LEFT_OUT = 0.25
+"""With a larger share of seeds left out no interval rule decides: what remains is a selection."""
 
 ALPHA = 0.05
 """Level of the Holm-corrected tests."""
@@ -128,7 +138,7 @@ def above(threshold: float) -> Rule:
     """
 
     def decide(interval: Interval, p: float) -> str:
-        if interval.n < MIN_SEEDS or p > ALPHA:
+        if not _enough(interval) or p > ALPHA:
             return INCONCLUSIVE
         if interval.low > threshold:
             return SUPPORTED
@@ -136,8 +146,8 @@ def above(threshold: float) -> Rule:
 
     return Rule(
         f"supported if the whole interval lies above {threshold:g}, refuted if below it "
-        f"(both need a corrected p of at most {ALPHA:g} where a test applies, and "
-        f"{MIN_SEEDS} seeds); else inconclusive",
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, {MIN_SEEDS} seeds, "
+        f"and at most {MAX_LEFT_OUT:.0%} of the seeds left out); else inconclusive",
         decide,
     )
 
@@ -154,8 +164,8 @@ def below(threshold: float) -> Rule:
 
     return Rule(
         f"supported if the whole interval lies below {threshold:g}, refuted if above it "
-        f"(both need a corrected p of at most {ALPHA:g} where a test applies, and "
-        f"{MIN_SEEDS} seeds); else inconclusive",
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, {MIN_SEEDS} seeds, "
+        f"and at most {MAX_LEFT_OUT:.0%} of the seeds left out); else inconclusive",
         decide,
     )
 
@@ -171,7 +181,7 @@ def within(low: float, high: float) -> Rule:
     """
 
     def decide(interval: Interval, p: float) -> str:
-        if interval.n < MIN_SEEDS:
+        if not _enough(interval):
             return INCONCLUSIVE
         if low <= interval.low and interval.high <= high:
             return SUPPORTED
@@ -179,9 +189,15 @@ def within(low: float, high: float) -> Rule:
 
     return Rule(
         f"supported if the whole interval lies in [{low:g}, {high:g}], refuted if outside it "
-        f"(both need {MIN_SEEDS} seeds); else inconclusive",
+        f"(both need {MIN_SEEDS} seeds, and at most {MAX_LEFT_OUT:.0%} left out); "
+        "else inconclusive",
         decide,
     )
+
+
+def _enough(interval: Interval) -> bool:
+    share = interval.left_out / max(interval.n + interval.left_out, 1)
+    return interval.n >= MIN_SEEDS and share <= MAX_LEFT_OUT
 
 
 def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
@@ -196,39 +212,45 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
 
 
 def ratio_evidence(
-    numerator: np.ndarray, denominator: np.ndarray, *, seed: int = 0
+    numerator: np.ndarray, denominator: np.ndarray, *, null: float | None = 1.0, seed: int = 0
 ) -> Evidence:
     """Return evidence on the geometric mean over seeds of numerator / denominator.
 
     Args:
         numerator: [seed], positive; a pair with a value that is not finite is left out.
         denominator: [seed], paired by seed.
-        seed: Of the bootstrap.
+        null: Ratio that the p-value tests against; None where the rule tests nothing.
+        seed: Of the bootstrap and the test.
+
+    Example:
+        >>> evidence = ratio_evidence(np.full(6, 4.0), np.full(6, 2.0), null=None)
+        >>> evidence.interval.estimate, evidence.interval.low
+        (2.0, 2.0)
     """
-    with np.errstate(all="ignore"):
-        logs = np.log2(np.asarray(numerator, np.float64) / np.asarray(denominator, np.float64))
-    bounds = paired_bootstrap(logs, seed=seed)
-    interval = bounds._replace(
-        estimate=float(2**bounds.estimate),
-        low=float(2**bounds.low),
-        high=float(2**bounds.high),
-    )
-    p = paired_permutation_test(logs, seed=seed)
+    logs = paired_log_ratio(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    interval = ratio_interval(numerator, denominator, seed=seed)
+    p = float("nan")
+    if null is not None:
+        p = paired_permutation_test(logs - np.log2(null), seed=seed)
     return Evidence(interval, tuple((2**logs).tolist()), p)
 
 
-def difference_evidence(differences: np.ndarray, *, seed: int = 0, test: bool = True) -> Evidence:
-    """Return evidence on the mean over seeds of ``differences`` [seed].
+def mean_evidence(
+    values: np.ndarray, *, null: float | None = None, seed: int = 0
+) -> Evidence:
+    """Return evidence on the mean over seeds of ``values`` [seed].
 
     Args:
-        differences: One number a seed; those not finite are left out and counted.
-        seed: Of the bootstrap.
-        test: Whether "zero on average" is a hypothesis worth a p-value.
+        values: One number a seed; those not finite are left out and counted.
+        null: Mean that the p-value tests against; None where the rule tests nothing.
+        seed: Of the bootstrap and the test.
     """
-    differences = np.asarray(differences, np.float64)
-    p = paired_permutation_test(differences, seed=seed) if test else float("nan")
+    values = np.asarray(values, np.float64)
+    p = float("nan")
+    if null is not None:
+        p = paired_permutation_test(values - null, seed=seed)
     return Evidence(
-        paired_bootstrap(differences, seed=seed), tuple(differences.tolist()), p
+        paired_bootstrap(values, seed=seed), tuple(values.tolist()), p
     )
 
 

@@ -1,0 +1,110 @@
+"""The end of every experiment: claims, tables, figures, the page, and what was written."""
+
+import dataclasses
+import shlex
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from experiments._session import NOT_IN_CONFIG, CommonConfig
+from signdyn.claims import Finding
+from signdyn.records import write_json
+from signdyn.report.page import write_page
+from signdyn.report.style import save_figure
+from signdyn.report.tables import to_text, write_tables
+
+ORDER = ("sign_flip", "two_weights")
+"""Experiments in the order of the page."""
+
+
+class Publication(NamedTuple):
+    """What an experiment has to say.
+
+    Attributes:
+        title: A few words.
+        question: One sentence.
+        answer: One or two sentences, with the numbers of this run.
+        findings: The decided claims.
+        figures: Name -> (figure, caption).
+        config: The run's options.
+        presets: The experiment's presets.
+    """
+
+    title: str
+    question: str
+    answer: str
+    findings: Sequence[Finding]
+    figures: Mapping[str, tuple[Figure, str]]
+    config: CommonConfig
+    presets: Mapping[str, Mapping[str, Any]]
+
+
+class Outcome(NamedTuple):
+    """What an experiment leaves: rows of claims.json, its answer, paths, problems."""
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    answer: str
+    written: Sequence[Path]
+    problems: Sequence[str]
+
+
+def publish(folder: Path, publication: Publication) -> Outcome:
+    """Write claims.json, figures and tables into a run's folder, and the page beside it."""
+    name = folder.name
+    rows = [finding.row() for finding in publication.findings]
+    captions = []
+    for figure_name, (figure, caption) in publication.figures.items():
+        save_figure(figure, folder / "figures", figure_name)
+        captions.append({"name": figure_name, "caption": caption})
+    write_tables(rows, folder / "tables", "claims")
+    content = {
+        "experiment": name,
+        "title": publication.title,
+        "question": publication.question,
+        "answer": publication.answer,
+        "command": command(name, publication.config, publication.presets),
+        "run": {"preset": publication.config.preset, "seeds": publication.config.seeds},
+        "findings": rows,
+        "figures": captions,
+    }
+    write_json(folder / "claims.json", content)
+    page = write_page(folder.parent, order=ORDER)
+    written = [*(folder / part for part in ("claims.json", "figures", "tables", "cells")), page.path]
+    return Outcome(name, rows, publication.answer, written, page.problems)
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """Print the verdicts, the answers and what was written."""
+    rows = [{**row, "experiment": outcome.name} for outcome in outcomes for row in outcome.rows]
+    print(to_text(rows, color=sys.stdout.isatty()))
+    for outcome in outcomes:
+        print(textwrap.fill(f"{outcome.name}: {outcome.answer}", 100))
+    written = dict.fromkeys(_short(path) for outcome in outcomes for path in outcome.written)
+    print("wrote " + ", ".join(written))
+    for problem in dict.fromkeys(p for outcome in outcomes for p in outcome.problems):
+        print(f"note: {problem}")
+
+
+def command(name: str, config: CommonConfig, presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the command that repeats a run: options that differ from their preset's."""
+    words = ["python", "-m", f"experiments.{name}", f"--preset={config.preset}"]
+    usual = presets.get(config.preset, {})
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        given = value != usual.get(field.name, field.default)
+        if given and field.name not in (*NOT_IN_CONFIG, "preset"):
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            words.append(f"--{field.name}={text}")
+    return shlex.join(words)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,172 @@
+"""What every sweep experiment shares: options, folder, compiled programs, progress."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from experiments._cli import UsageError, configure_jax, num_cores, option
+from experiments._environment import environment
+from experiments._progress import SweepProgress
+from signdyn.records import open_run, read_json, write_json
+from signdyn.resume import Group, Layout, Variant, run_group
+from signdyn.sweeps import block_program
+from signdyn.training import Hyper
+
+MEASURED_RATE = 2.0e9
+"""FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
+
+COMPILE_SECONDS = 4.0
+"""CPU seconds a program was seen to take to trace and compile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonConfig:
+    """Options that every experiment has."""
+
+    preset: str = option(
+        "quick", "Size of the run; explicit flags win over it.", choices=("quick", "default", "paper")
+    )
+    out: str = option("results", "Folder for results; each experiment makes its own inside.")
+    seeds: int = option(16, "Number of seeds, shared by all variants.", minimum=1, maximum=100_000)
+    root_seed: int = option(0, "Root of all random numbers.", minimum=0, maximum=2**31 - 1)
+    devices: int = option(
+        0, "Host devices to make of the CPU's cores; 0 means all cores.", minimum=0, maximum=1024
+    )
+    block: int = option(
+        32, "Replicas that a device runs in one call; decides the files.", minimum=1, maximum=65536
+    )
+
+
+NOT_IN_CONFIG = ("out", "devices")
+"""Options that decide where and how fast, not what: a rerun may change them."""
+
+
+def start_jax(config: CommonConfig) -> None:
+    """Set JAX up as the options say; before any backend is touched."""
+    configure_jax(config.devices or num_cores())
+
+
+class Job(NamedTuple):
+    """A group and the FLOP of one of its replicas, for the estimate of time."""
+
+    group: Group
+    steps: int
+    flop_per_step: float
+
+
+class Session:
+    """One experiment's run: its folder, its programs compiled ahead, its progress.
+
+    Args:
+        name: The experiment's.
+        config: Its options.
+        extra: More that decides the numbers, such as the data's fingerprint.
+    """
+
+    def __init__(self, name: str, config: CommonConfig, extra: dict[str, Any]):
+        """Open or check the run's folder; raises `RecordsError` if it is another run's."""
+        self.name = name
+        self.folder = Path(config.out) / name
+        self.begun = time.monotonic()
+        values = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_IN_CONFIG}
+        devices = jax.local_devices()
+        on_cpu = devices[0].platform == "cpu"
+        open_run(self.folder, {**values, **extra}, environment())
+        self.layout = Layout(
+            seeds=range(config.seeds),
+            root=config.root_seed,
+            block=config.block,
+            width=1 if on_cpu else config.block,
+            devices=devices,
+        )
+        self._programs: dict[str, Future] = {}
+        self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
+
+    def announce(self, jobs: Sequence[tuple[Job, int]], describe: str) -> None:
+        """Print what will run: programs, replicas, steps, memory, devices, time.
+
+        Args:
+            jobs: Each job with its number of variants.
+            describe: The experiment's question, one line.
+        """
+        seeds, devices = len(self.layout.seeds), self.layout.devices
+        replicas = sum(variants * seeds for _, variants in jobs)
+        steps = sum(variants * seeds * job.steps for job, variants in jobs)
+        flop = sum(variants * seeds * job.steps * job.flop_per_step for job, variants in jobs)
+        cores = len(devices) if devices[0].platform == "cpu" else num_cores()
+        seconds = COMPILE_SECONDS * len(jobs) / cores
+        if devices[0].platform == "cpu":
+            seconds += flop / (MEASURED_RATE * cores)
+        megabytes = max(self._call_bytes(job.group) for job, _ in jobs) / 2**20
+        print(f"{self.name}: {describe}")
+        print(
+            f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
+            f"replica-steps, {len(devices)} {devices[0].platform} device(s) in blocks of "
+            f"{self.layout.block}, {megabytes:,.0f} MiB a call, about {max(seconds / 60, 0.1):.1f} min"
+            f" -> {self.folder}",
+            flush=True,
+        )
+
+    def compile_ahead(self, groups: Sequence[Group]) -> None:
+        """Start compiling all programs on all cores; `run` waits for the one it needs."""
+        for group in groups:
+            self._programs[group.name] = self._pool.submit(self._compile, group)
+
+    def run(
+        self, group: Group, variants: Sequence[Variant], progress: SweepProgress, steps: int
+    ) -> None:
+        """Run the variants' missing cells."""
+        progress.doing(group.name)
+        future = self._programs.get(group.name)
+        run_group(
+            self.folder,
+            group,
+            variants,
+            self.layout,
+            program=None if future is None else future.result(),
+            on_block=lambda replicas, seconds: progress.advance(replicas * steps),
+        )
+
+    def finish(self) -> None:
+        """Add the wall time to run.json and let the compiler threads go."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        path = self.folder / "run.json"
+        seconds = round(time.monotonic() - self.begun, 1)
+        write_json(path, {**read_json(path), "wall_seconds": seconds})
+
+    def _compile(self, group: Group):
+        layout = self.layout
+        program = block_program(
+            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
+        )
+        return program.lower(*self._arguments(group)).compile()
+
+    def _arguments(self, group: Group):
+        rows = self.layout.block * len(self.layout.devices)
+
+        def batched(leaf):
+            return jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype)
+
+        draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
+        hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), Hyper(learning_rate=0.0))
+        return jax.tree.map(batched, (draw, hyper))
+
+    def _call_bytes(self, group: Group) -> int:
+        arguments = self._arguments(group)
+        results = jax.eval_shape(jax.vmap(group.train_fn.run), *arguments)
+        leaves = jax.tree.leaves((arguments, results))
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
+
+def check_out(out: str) -> None:
+    """Raise `UsageError` if ``out`` cannot become a folder."""
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out must name a folder, but {out} is a file")

@@ -1,0 +1,1 @@
+"""Parts of the flagship: plan, sweeps, what is measured at the start, claims, figures."""

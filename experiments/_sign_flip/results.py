@@ -1,0 +1,143 @@
+"""The flagship's record, read back from disk and asked for numbers by activation and arm."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from experiments._path_probe import steps_to_target
+from experiments._sign_flip.plan import RECORD_EVERY, Plan
+from signdyn.records import load
+
+
+class Results:
+    """The record of one run; arrays are [rate, seed] or [seed].
+
+    Args:
+        plan: The run's plan; its folder must hold all cells.
+    """
+
+    def __init__(self, plan: Plan):
+        """Remember the plan; parts are read when they are asked for."""
+        self.plan = plan
+        self._parts: dict[str, xr.Dataset] = {}
+
+    def part(self, name: str) -> xr.Dataset:
+        """Return one part of the record; read once."""
+        if name not in self._parts:
+            self._parts[name] = load(self.plan.session.folder, part=name)
+        return self._parts[name]
+
+    @cached_property
+    def seeds(self) -> np.ndarray:
+        """Return the seeds, in the order of every seed axis."""
+        return self.part("start").seed.values
+
+    def rows(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> xr.Dataset:
+        """Return the variants of one arm, by ascending rate."""
+        table = self.part(part)
+        chosen = (table.activation == activation) & (table.arm == arm)
+        if part != "start":
+            chosen &= table.optimizer == optimizer
+        rows = table.isel(variant=np.flatnonzero(chosen))
+        return rows.sortby("learning_rate") if part != "start" else rows
+
+    def steps(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> np.ndarray:
+        """Return [rate, seed] updates before the target loss; NaN where it is not reached."""
+        return descent_steps(self.plan, part, self.rows(part, activation, arm, optimizer))
+
+    def rates(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> np.ndarray:
+        """Return the ascending rates of an arm."""
+        return self.rows(part, activation, arm, optimizer).learning_rate.values
+
+    def at_best(
+        self, name: str, part: str, activation: str, arm: str, optimizer: str = "sgd"
+    ) -> np.ndarray:
+        """Return a quantity [seed, ...] at the rate that is best for the *other* seeds.
+
+        NaN for every seed if the best rate still lies on an edge of the ladder.
+
+        Args:
+            name: Variable of the record, or ``steps`` or ``learning_rate``.
+            part: Part of the record.
+            activation: Activation.
+            arm: Arm.
+            optimizer: Optimizer.
+        """
+        rows = self.rows(part, activation, arm, optimizer)
+        steps = descent_steps(self.plan, part, rows)
+        place = best_for_others(steps)
+        if name == "steps":
+            values = steps
+        elif name == "learning_rate":
+            values = np.broadcast_to(rows.learning_rate.values[:, None], steps.shape)
+            place = best_of_each(steps)
+        else:
+            values = rows[name].transpose("variant", "seed", ...).values
+        picked = values[place, np.arange(steps.shape[1])].astype(np.float64)
+        if best_rate(steps) in (None, 0, len(steps) - 1):
+            return np.full_like(picked, np.nan)
+        reached = np.isfinite(steps[place, np.arange(steps.shape[1])])
+        return np.where(reached.reshape(-1, *[1] * (picked.ndim - 1)), picked, np.nan)
+
+
+def descent_steps(plan: Plan, part: str, rows: xr.Dataset) -> np.ndarray:
+    """Return [variant, seed] updates before the target loss; NaN where it is not reached."""
+    # with full batches every step's loss is the training loss; else only the records have it
+    name, every = ("train_loss", RECORD_EVERY) if part == "minibatch" else ("loss", 1)
+    losses = rows[name].transpose("variant", "seed", ...).values
+    return steps_to_target(losses, plan.target_loss, every)
+
+
+def best_rate(steps: np.ndarray) -> int | None:
+    """Return the row of the rate with the fewest steps at the median seed; None if none.
+
+    A seed that never reaches the target counts as infinitely many steps.
+
+    Example:
+        >>> best_rate(np.array([[9.0, 8.0], [4.0, 5.0], [np.nan, np.nan]]))
+        1
+    """
+    medians = np.median(np.where(np.isnan(steps), np.inf, steps), axis=1)
+    return int(medians.argmin()) if np.isfinite(medians).any() else None
+
+
+def best_for_others(steps: np.ndarray) -> np.ndarray:
+    """Return [seed] the best row when that seed is not looked at.
+
+    A rate picked on the seed that it is then judged by would flatter the arm with more rates
+    that are nearly best.
+
+    Example:
+        >>> best_for_others(np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]))
+        array([1, 0, 0])
+    """
+    places = []
+    for seed in range(steps.shape[1]):
+        best = best_rate(np.delete(steps, seed, axis=1)) if steps.shape[1] > 1 else None
+        places.append(best if best is not None else best_rate(steps) or 0)
+    return np.array(places)
+
+
+def best_of_each(steps: np.ndarray) -> np.ndarray:
+    """Return [seed] the row with the fewest steps for that very seed; the lowest among equals."""
+    return np.where(np.isnan(steps), np.inf, steps).argmin(axis=0)
+
+
+def edge_rungs(best: Sequence[int | None], rungs: Sequence[int]) -> list[int]:
+    """Return the rungs to add so that no arm's best rate lies on an edge of the ladder.
+
+    Args:
+        best: For each arm, the place of its best rate among the sorted rungs, or None.
+        rungs: The ladder so far.
+
+    Example:
+        >>> edge_rungs([0, 2], [3, 4, 5, 6])
+        [2]
+        >>> edge_rungs([1, 3], [3, 4, 5, 6])
+        [7]
+    """
+    below = [min(rungs) - 1] if any(place == 0 for place in best) else []
+    above = [max(rungs) + 1] if any(place == len(rungs) - 1 for place in best) else []
+    return below + above

@@ -1,0 +1,61 @@
+"""Runs every experiment and writes one page of all verdicts.
+
+    python -m experiments.all --preset=quick    about 4 minutes on two cores
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from experiments import sign_flip, two_weights
+from experiments._cli import UsageError, option, run
+from experiments._publish import show
+
+EXPERIMENTS: Mapping[str, ModuleType] = {"sign_flip": sign_flip, "two_weights": two_weights}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options that are handed to every experiment that has them."""
+
+    preset: str = option(
+        "quick", "Size of the run; explicit flags win over it.", choices=("quick", "default", "paper")
+    )
+    only: tuple = option((), f"Experiments to run, of {', '.join(EXPERIMENTS)}; default: all.")
+    out: str = option("results", "Folder for results; each experiment makes its own inside.")
+    dataset: str = option("", "Data set, where an experiment lets one choose; default: its own.")
+    seeds: int = option(0, "Number of seeds; 0 means the preset's.", minimum=0, maximum=100_000)
+    root_seed: int = option(0, "Root of all random numbers.", minimum=0, maximum=2**31 - 1)
+    devices: int = option(
+        0, "Host devices to make of the CPU's cores; 0 means all cores.", minimum=0, maximum=1024
+    )
+
+
+def prepare(config: Config) -> list[tuple[ModuleType, Any]]:
+    """Return every chosen experiment with its plan; nothing runs before all are checked."""
+    unknown = [name for name in config.only if name not in EXPERIMENTS]
+    if unknown:
+        raise UsageError(f"--only must name {', '.join(EXPERIMENTS)}, got {unknown[0]!r}")
+    chosen = [EXPERIMENTS[name] for name in config.only or EXPERIMENTS]
+    return [(module, module.prepare(_config_for(module, config))) for module in chosen]
+
+
+def _config_for(module: ModuleType, config: Config) -> Any:
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    given = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name in names and getattr(config, field.name) != field.default
+    }
+    return module.Config(**{**module.PRESETS.get(config.preset, {}), **given})
+
+
+def execute(plans: list[tuple[ModuleType, Any]]) -> None:
+    """Run the experiments one after the other and show all verdicts at the end."""
+    show([module.execute(plan) for module, plan in plans])
+
+
+if __name__ == "__main__":
+    run(Config, {}, prepare, execute)

@@ -1,0 +1,350 @@
+"""Signs of gradients and weights: coherence within a unit, agreement of two vectors, fractions.
+
+A kernel is [fan_in, units] and "per unit" reduces axis 0. The caller reshapes a convolution
+kernel to that form first, with the output channels last: ``kernel.reshape(-1, units)``.
+
+Rules shared by every function here:
+
+* A zero has no sign. It is left out of numerator and denominator, except where a docstring says
+  otherwise; where nothing is left the result is NaN. (Backends that flush subnormal numbers see
+  them as zeros.)
+* A NaN entry makes the result it enters NaN, so a diverged run never looks like a coherent one.
+* Signs are counted in integers. Results are float64 for float64 input and float32 otherwise,
+  because half precision cannot hold the counts.
+
+May import: types.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from signdyn.types import Params
+
+
+def sign_coherence(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
+    """Return, per unit, how much the signs of its gradient pull together.
+
+    With g the gradient of one unit's weights,
+
+        coherence = |sum_i sign(g_i)| / #{i : g_i != 0} ,
+
+    which is 1 if all signs are equal and 0 if they balance. Independent symmetric signs reach
+    :func:`coherence_chance_level`, about sqrt(2 / (pi fan_in)): compare with that, not with 0.
+
+    Args:
+        kernel_grad: Gradient with respect to a kernel [fan_in, units].
+
+    Returns:
+        Array [units] in [0, 1], NaN where a unit has no nonzero gradient.
+
+    Example:
+        >>> print(sign_coherence(jnp.array([[3.0, -1.0, 0.0], [1.0, 2.0, 0.0]])))
+        [ 1.  0. nan]
+    """
+    positive, negative = _sign_counts(kernel_grad, axis=0)
+    return jnp.abs(positive - negative) / (positive + negative)  # 0/0, that is NaN, without signs
+
+
+def weighted_sign_coherence(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
+    """Return, per unit, |sum_i g_i| / sum_i |g_i|: sign coherence weighted by magnitude.
+
+    Independent Gaussian entries reach about 1 / sqrt(fan_in). Each unit is scaled by its largest
+    entry first, so gradients of any magnitude neither overflow nor underflow.
+
+    Args:
+        kernel_grad: Gradient with respect to a kernel [fan_in, units].
+
+    Returns:
+        Array [units] in [0, 1], NaN where a unit's gradient is all zero or not finite.
+
+    Example:
+        >>> print(weighted_sign_coherence(jnp.array([[3.0, -1.0, 0.0], [1.0, 3.0, 0.0]])))
+        [1.  0.5 nan]
+    """
+    grad = kernel_grad.astype(_result_dtype([kernel_grad]))
+    scaled = grad / jnp.max(jnp.abs(grad), axis=0, keepdims=True, initial=0.0)
+    return jnp.abs(jnp.sum(scaled, axis=0)) / jnp.sum(jnp.abs(scaled), axis=0)
+
+
+def sign_unanimity(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
+    """Return, per unit, 1 if all nonzero entries of its gradient have one sign, else 0.
+
+    A share of unanimous units is the mean over units. n independent symmetric signs are unanimous
+    with probability 2^(1-n).
+
+    Args:
+        kernel_grad: Gradient with respect to a kernel [fan_in, units].
+
+    Returns:
+        Array [units] of 1.0 and 0.0, NaN where a unit has no nonzero gradient.
+
+    Example:
+        >>> print(sign_unanimity(jnp.array([[3.0, -1.0, 0.0], [0.0, 2.0, 0.0]])))
+        [ 1.  0. nan]
+    """
+    positive, negative = _sign_counts(kernel_grad, axis=0)
+    unanimous = (jnp.minimum(positive, negative) == 0).astype(positive.dtype)
+    return jnp.where(positive + negative > 0, unanimous, jnp.nan)
+
+
+def pair_sign_agreement(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
+    """Return, per unit, the share of pairs of its weights whose gradients have equal sign.
+
+    With p positive, m negative and n = p + m nonzero entries the share is
+    (p (p-1) + m (m-1)) / (n (n-1)). Independent symmetric signs agree in 1/2 of the pairs at any
+    fan_in, so unlike :func:`sign_coherence` it compares layers of different width.
+
+    Args:
+        kernel_grad: Gradient with respect to a kernel [fan_in, units].
+
+    Returns:
+        Array [units] in [0, 1], NaN where a unit has fewer than two nonzero entries.
+
+    Example:
+        >>> print(pair_sign_agreement(jnp.array([[3.0, 1.0], [1.0, 0.0], [2.0, 0.0], [-1.0, 0.0]])))
+        [0.5 nan]
+    """
+    positive, negative = _sign_counts(kernel_grad, axis=0)
+    total = positive + negative
+    equal = positive * (positive - 1) + negative * (negative - 1)
+    return equal / (total * (total - 1))
+
+
+def example_sign_coherence(
+    inputs: Float[Array, "example fan_in"], deltas: Float[Array, "example unit"]
+) -> Float[Array, "example unit"]:
+    """Return the sign coherence of every unit's gradient on every single example.
+
+    On example n the gradient of unit j is deltas[n, j] * inputs[n]. A delta can only turn all the
+    signs of its input over, so the coherence is that of inputs[n] wherever the delta is nonzero,
+    and the per-example gradients [example, fan_in, unit] are never formed.
+
+    Args:
+        inputs: The layer's inputs (the activations below, or the data), finite.
+        deltas: d nll / d pre-activation per example and unit.
+
+    Returns:
+        Array [example, unit]: :func:`sign_coherence` of each outer product; NaN where the delta is
+        zero or NaN, or the input is all zero.
+
+    Raises:
+        ValueError: If the two do not hold the same number of examples.
+
+    Example:
+        >>> inputs = jnp.array([[1.0, 2.0], [1.0, -2.0]])
+        >>> print(example_sign_coherence(inputs, jnp.array([[-3.0, 0.0], [1.0, 1.0]])))
+        [[ 1. nan]
+         [ 0.  0.]]
+    """
+    _require_equal_examples("example_sign_coherence", inputs, deltas)
+    return _where_delta_has_a_sign(sign_coherence(inputs.T), deltas)
+
+
+def example_sign_unanimity(
+    inputs: Float[Array, "example fan_in"], deltas: Float[Array, "example unit"]
+) -> Float[Array, "example unit"]:
+    """Return 1 where a single example's gradient of a unit has one sign throughout, else 0.
+
+    With non-negative inputs it is 1 wherever it is defined: on one example, and only there, "all
+    gradients into a unit have one sign" is exact (LeCun et al., 1998, section 4.3).
+
+    Args:
+        inputs: The layer's inputs (the activations below, or the data), finite.
+        deltas: d nll / d pre-activation per example and unit.
+
+    Returns:
+        Array [example, unit]: :func:`sign_unanimity` of each outer product; NaN where the delta is
+        zero or NaN, or the input is all zero.
+
+    Raises:
+        ValueError: If the two do not hold the same number of examples.
+
+    Example:
+        >>> inputs = jnp.array([[1.0, 2.0], [1.0, -2.0]])
+        >>> print(example_sign_unanimity(inputs, jnp.array([[-3.0, 0.0], [1.0, 1.0]])))
+        [[ 1. nan]
+         [ 0.  0.]]
+    """
+    _require_equal_examples("example_sign_unanimity", inputs, deltas)
+    return _where_delta_has_a_sign(sign_unanimity(inputs.T), deltas)
+
+
+def sign_agreement(a: Params, b: Params) -> Float[Array, ""]:
+    """Return the share of coordinates, among those nonzero in both, with equal sign.
+
+    Args:
+        a: Array or pytree of arrays.
+        b: The same structure and shapes.
+
+    Returns:
+        Scalar in [0, 1], NaN if no coordinate is nonzero in both. 1/2 is chance level.
+
+    Raises:
+        ValueError: If structures or shapes differ.
+
+    Example:
+        >>> a, b = jnp.array([1.0, 2.0, -3.0, 0.0]), jnp.array([5.0, -1.0, 0.0, 1.0])
+        >>> print(sign_agreement(a, b))
+        0.5
+    """
+    equal, opposite = _agreement_counts("sign_agreement", a, b)
+    return equal / (equal + opposite)
+
+
+def sign_flips(before: Params, after: Params) -> Float[Array, ""]:
+    """Return the share of coordinates whose sign changed, among those nonzero before and after.
+
+    A weight that starts or ends at exactly zero (a bias initialized at zero, a projected weight)
+    has no sign to flip and is left out, hence sign_flips = 1 - :func:`sign_agreement`.
+
+    Args:
+        before: Array or pytree of arrays, for instance the initial parameters.
+        after: The same structure and shapes.
+
+    Returns:
+        Scalar in [0, 1], NaN if no coordinate is nonzero in both.
+
+    Raises:
+        ValueError: If structures or shapes differ.
+
+    Example:
+        >>> before = jnp.array([1.0, 2.0, 3.0, 4.0, 0.0])
+        >>> after = jnp.array([-1.0, 2.0, 3.0, 9.0, 1.0])
+        >>> print(sign_flips(before, after))
+        0.25
+    """
+    equal, opposite = _agreement_counts("sign_flips", before, after)
+    return opposite / (equal + opposite)
+
+
+def negative_fraction(
+    weights: Float[Array, "..."], *, axis: int | Sequence[int] | None = None
+) -> Float[Array, "..."]:
+    """Return the share of entries below zero, among all entries, zeros included.
+
+    negative_fraction(w) + negative_fraction(-w) is therefore 1 less the share of exact zeros.
+
+    Args:
+        weights: Any array.
+        axis: Axes to reduce; all of them by default. Axis 0 of a kernel gives one value per unit.
+
+    Returns:
+        Array of the remaining shape in [0, 1], NaN where there is no entry.
+
+    Example:
+        >>> print(negative_fraction(jnp.array([-1.0, 0.0, 2.0, 3.0])))
+        0.25
+    """
+    negative = _sign_counts(weights, axis)[1]
+    reduced = range(weights.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    return negative / math.prod(weights.shape[i] for i in reduced)
+
+
+def positive_fraction(
+    deltas: Float[Array, "..."], *, axis: int | Sequence[int] | None = None
+) -> Float[Array, "..."]:
+    """Return the share of positive entries among the nonzero ones.
+
+    The sign of a unit's gradient on an example with non-negative inputs is the sign of its delta,
+    which is set by the residual and the weights above; this measures how one-sided it is.
+
+    Args:
+        deltas: d nll / d pre-activation, or any array.
+        axis: Axes to reduce; all of them by default. Axis 0 of [example, unit] gives one value per
+            unit.
+
+    Returns:
+        Array of the remaining shape in [0, 1], NaN where no entry is nonzero.
+
+    Example:
+        >>> print(positive_fraction(jnp.array([-1.0, 0.0, 2.0])))
+        0.5
+    """
+    positive, negative = _sign_counts(deltas, axis)
+    return positive / (positive + negative)
+
+
+def coherence_chance_level(n: int) -> float:
+    """Return the expected sign coherence of n independent symmetric signs.
+
+    E|s_1 + ... + s_n| / n = C(2k, k) / 4^k with k = floor(n / 2), which is
+    C(n-1, (n-1)/2) / 2^(n-1) for odd and C(n, n/2) / 2^n for even n, and tends to sqrt(2 / (pi n)).
+    Computed from log-gamma functions: relative error below 1e-8 up to n = 10^6.
+
+    Args:
+        n: Number of signs, usually the fan_in.
+
+    Returns:
+        A number in (0, 1].
+
+    Raises:
+        ValueError: If n is below 1.
+
+    Example:
+        >>> round(coherence_chance_level(5), 12)  # C(4, 2) / 2^4
+        0.375
+    """
+    if n < 1:
+        raise ValueError(
+            f"coherence_chance_level: expected a number of signs n >= 1, got {n=}; "
+            "without signs coherence is undefined."
+        )
+    k = n // 2
+    return math.exp(math.lgamma(k + 0.5) - math.lgamma(k + 1) - 0.5 * math.log(math.pi))
+
+
+def _result_dtype(arrays: Sequence[Array]) -> jnp.dtype:
+    """Return float64 if any array holds it, else float32."""
+    return jnp.dtype("float64" if any(x.dtype == "float64" for x in arrays) else "float32")
+
+
+def _sign_counts(x: Array, axis: int | Sequence[int] | None) -> tuple[Array, Array]:
+    """Return how many entries are positive and how many negative; NaN where one is NaN."""
+    dtype = _result_dtype([x])
+    axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+    undefined = jnp.any(jnp.isnan(x), axis=axis)
+    positive = jnp.count_nonzero(x > 0, axis=axis).astype(dtype)
+    negative = jnp.count_nonzero(x < 0, axis=axis).astype(dtype)
+    return jnp.where(undefined, jnp.nan, positive), jnp.where(undefined, jnp.nan, negative)
+
+
+def _require_equal_examples(name: str, inputs: Array, deltas: Array) -> None:
+    if inputs.shape[0] != deltas.shape[0]:
+        raise ValueError(
+            f"{name}: expected inputs [example, fan_in] and deltas [example, unit] of the same "
+            f"examples, got {inputs.shape=} and {deltas.shape=}; pass both for one batch."
+        )
+
+
+def _where_delta_has_a_sign(of_input: Array, deltas: Array) -> Array:
+    """Spread a value per example over the units whose delta on it is nonzero and not NaN."""
+    dtype = _result_dtype([of_input, deltas])
+    return jnp.where(jnp.abs(deltas) > 0, of_input[:, None].astype(dtype), jnp.nan)
+
+
+def _agreement_counts(name: str, a: Params, b: Params) -> tuple[Array, Array]:
+    """Return how many coordinates have equal and how many opposite sign; NaN if one is NaN."""
+    leaves_a, structure_a = jax.tree.flatten(a)
+    leaves_b, structure_b = jax.tree.flatten(b)
+    shapes_a, shapes_b = [jnp.shape(x) for x in leaves_a], [jnp.shape(x) for x in leaves_b]
+    if structure_a != structure_b or shapes_a != shapes_b:
+        raise ValueError(
+            f"{name}: expected two arrays or pytrees of equal structure and shapes, got "
+            f"{jax.tree.map(jnp.shape, a)} and {jax.tree.map(jnp.shape, b)}; pass two versions of "
+            "the same parameters."
+        )
+    pairs = [(jnp.asarray(x), jnp.asarray(y)) for x, y in zip(leaves_a, leaves_b, strict=True)]
+    dtype = _result_dtype([leaf for pair in pairs for leaf in pair])
+    equal, opposite, undefined = jnp.array(0), jnp.array(0), jnp.array(False)
+    for x, y in pairs:
+        equal += jnp.count_nonzero(((x > 0) & (y > 0)) | ((x < 0) & (y < 0)))
+        opposite += jnp.count_nonzero(((x > 0) & (y < 0)) | ((x < 0) & (y > 0)))
+        undefined |= jnp.any(jnp.isnan(x) | jnp.isnan(y))
+    return (
+        jnp.where(undefined, jnp.nan, equal.astype(dtype)),
+        jnp.where(undefined, jnp.nan, opposite.astype(dtype)),
+    )

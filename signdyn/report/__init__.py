@@ -1,0 +1,1 @@
+"""Figures, tables and the one-page report, drawn from what the experiments wrote."""

@@ -1,0 +1,194 @@
+"""The verdict table of the page: one row a claim, which unfolds to how it was decided.
+
+May import: report.html, report.numbers, report.results, report.tables.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from signdyn.report.html import Html, escape, join, tag
+from signdyn.report.numbers import defined, format_number, format_p
+from signdyn.report.results import VERDICTS, Experiment
+from signdyn.report.tables import Finding, effect_text, interval_heading
+
+SYMBOLS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
+_MOST_VALUES = 64
+"""More values of seeds than these are counted, not listed."""
+
+
+def verdict_table(experiments: Sequence[Experiment]) -> Html:
+    """Return the table of all claims, grouped by experiment.
+
+    Rows carry ``data-verdict`` and groups ``data-experiment`` for the page's filter. The roles
+    are spelled out because a phone's layout, which stacks the cells, would lose them.
+    """
+    findings = [finding for experiment in experiments for finding in experiment.findings]
+    headings = ("Verdict", "Claim", interval_heading(findings).capitalize(), "n", "p (Holm)")
+    head = tag("tr", *(_cell("th", name, role="columnheader") for name in headings), role="row")
+    return tag(
+        "table",
+        tag("caption", "One row a claim; a claim unfolds to how it was decided.", class_="unseen"),
+        tag("thead", head, role="rowgroup"),
+        *(_group(experiment) for experiment in experiments if experiment.findings),
+        class_="verdicts",
+        role="table",
+    )
+
+
+def verdict_badge(verdict: str) -> Html:
+    """Return a verdict as word, symbol and color."""
+    symbol = tag("span", SYMBOLS[verdict], aria_hidden="true")
+    return tag("span", symbol, f" {verdict}", class_=f"badge {verdict}")
+
+
+def tally(findings: Iterable[Finding]) -> Html:
+    """Return how many claims got which verdict, such as ``5 supported, 2 refuted``."""
+    verdicts = [finding["verdict"] for finding in findings]
+    badges = (
+        tag(
+            "li",
+            tag("span", SYMBOLS[verdict], aria_hidden="true"),
+            f" {verdicts.count(verdict)} {verdict}",
+            class_=f"badge {verdict}",
+        )
+        for verdict in VERDICTS
+        if verdict in verdicts
+    )
+    return tag("ul", *badges, class_="tally")
+
+
+def claim_anchor(finding: Finding) -> str:
+    """Return the id of a claim's row: ``experiment-claim``."""
+    return f"{finding['experiment']}-{finding['id']}"
+
+
+def figure_anchor(experiment: str, figure: str) -> str:
+    """Return the id of a figure; the colon keeps it apart from every claim's."""
+    return f"{experiment}:{figure}"
+
+
+def number(text: str) -> Html:
+    """Return a formatted number with a real minus sign and powers of ten as such.
+
+    Example:
+        >>> number("-4.3e-5")
+        '−4.3 × 10<sup>−5</sup>'
+    """
+    if text == "-":
+        return Html("–")
+    signs = escape(re.sub(r"(?<![\w.])-(?=[\d.i])", "−", text))
+    powers = re.sub(
+        r"(\d)e(-?)(\d+)",
+        lambda match: f"{match[1]} × 10<sup>{'−' if match[2] else ''}{match[3]}</sup>",
+        signs,
+    )
+    return Html(powers)
+
+
+def _group(experiment: Experiment) -> Html:
+    link = tag("a", experiment.title, href=f"#{experiment.name}")
+    title = tag("th", link, colspan="5", scope="rowgroup", role="rowheader")
+    return tag(
+        "tbody",
+        tag("tr", title, class_="group", role="row"),
+        *(_row(finding, experiment) for finding in experiment.findings),
+        data_experiment=experiment.name,
+        role="rowgroup",
+    )
+
+
+def _row(finding: Finding, experiment: Experiment) -> Html:
+    effect, _, interval = effect_text(finding).partition(" ")
+    return tag(
+        "tr",
+        _cell("td", verdict_badge(finding["verdict"]), label="Verdict"),
+        _cell("td", _claim(finding, experiment), label="Claim", class_="claim"),
+        _cell(
+            "td",
+            join(tag("b", number(effect)), " ", tag("span", number(interval), class_="interval")),
+            label="Effect",
+            class_="effect",
+        ),
+        _cell("td", str(finding["n"]), label="n", class_="count"),
+        _cell("td", number(format_p(finding["p_holm"])), label="p (Holm)", class_="count"),
+        id=claim_anchor(finding),
+        data_verdict=finding["verdict"],
+        role="row",
+    )
+
+
+def _cell(name: str, content: str, *, label: str | None = None, **attributes: str) -> Html:
+    scope = "col" if name == "th" else None
+    return tag(name, content, scope=scope, data_label=label, **{"role": "cell", **attributes})
+
+
+def _claim(finding: Finding, experiment: Experiment) -> Html:
+    control = tag("span", "control", class_="chip") if finding["control"] else ""
+    return tag(
+        "details",
+        tag("summary", finding["sentence"], " " if control else "", control),
+        tag("dl", *_facts(finding, experiment)),
+    )
+
+
+def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
+    """Pairs of term and description: how the claim was decided, and how to check it."""
+    facts: list[tuple[str, str]] = [
+        ("Rule", finding["rule"]),
+        ("Statistic", finding["statistic"]),
+        ("p, uncorrected", number(format_p(finding["p"])) if defined(finding["p"]) else ""),
+        ("Seeds", f"{finding['n']} used, {finding['left_out']} left out"),
+        ("Per seed", _values(finding)),
+        ("Settles", ", ".join(finding["questions"])),
+        ("Figure", _figure_link(finding, experiment)),
+        ("Repeat", tag("code", experiment.command) if experiment.command else ""),
+        ("Link", tag("a", claim_anchor(finding), href=f"#{claim_anchor(finding)}")),
+    ]
+    for term, description in facts:
+        if description:
+            yield tag("dt", term)
+            yield tag("dd", description)
+
+
+def _figure_link(finding: Finding, experiment: Experiment) -> str:
+    name = finding["figure"]
+    if name not in {figure.name for figure in experiment.figures}:
+        return ""
+    return tag("a", name, href=f"#{figure_anchor(experiment.name, name)}")
+
+
+def _values(finding: Finding) -> str:
+    values = finding["values"]
+    if not values:
+        return ""
+    listed = [number(format_number(value)) for value in values[:_MOST_VALUES]]
+    more = len(values) - len(listed)
+    rest = f" and {more} more in claims.json" if more else ""
+    numbers = (tag("span", value) for value in listed)
+    return join(_strip(finding), tag("span", *numbers, class_="values"), rest)
+
+
+def _strip(finding: Finding) -> Html:
+    """A line of ticks, one a seed, over the interval: where the seeds lie at a glance."""
+    values = [float(value) for value in finding["values"] if defined(value)]
+    ends = [float(finding[end]) for end in ("low", "high") if defined(finding[end])]
+    low, high = min([*values, *ends], default=0.0), max([*values, *ends], default=0.0)
+    if not 0 < high - low < float("inf"):
+        return Html()
+    places = [4 + 292 * (value - low) / (high - low) for value in [*values, *ends]]
+    ticks = "".join(f"M{place:.1f} 3V15" for place in places[: len(values)])
+    band = ""
+    if len(ends) == 2:
+        start, stop = places[len(values) :]
+        width = f"{max(stop - start, 1):.1f}"
+        band = tag("rect", x=f"{start:.1f}", y="0", width=width, height="18", class_="band")
+    label = f"{len(values)} seeds from {format_number(low)} to {format_number(high)}"
+    return tag(
+        "svg",
+        band,
+        tag("path", d=ticks),
+        viewBox="0 0 300 18",
+        role="img",
+        aria_label=label,
+        class_="strip",
+    )
