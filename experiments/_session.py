@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,7 @@ class Session:
             devices=devices,
         )
         self._programs: dict[str, Future] = {}
+        self._announced: list[Group] = []
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
 
     def announce(self, jobs: Sequence[tuple[Job, int]], describe: str) -> None:
@@ -96,6 +97,7 @@ class Session:
             jobs: Each job with its number of variants.
             describe: The experiment's question, one line.
         """
+        self._announced = [job.group for job, _ in jobs]
         seeds, devices = len(self.layout.seeds), self.layout.devices
         replicas = sum(variants * seeds for _, variants in jobs)
         steps = sum(variants * seeds * job.steps for job, variants in jobs)
@@ -114,23 +116,21 @@ class Session:
             flush=True,
         )
 
-    def compile_ahead(self, groups: Sequence[Group]) -> None:
-        """Start compiling all programs on all cores; `run` waits for the one it needs."""
-        for group in groups:
-            self._programs[group.name] = self._pool.submit(self._compile, group)
-
     def run(
         self, group: Group, variants: Sequence[Variant], progress: SweepProgress, steps: int
     ) -> None:
-        """Run the variants' missing cells."""
+        """Run the variants' missing cells.
+
+        The first group that misses one starts the compiling, on all cores, of its own program
+        and of those announced after it; a run that has everything compiles nothing.
+        """
         progress.doing(group.name)
-        future = self._programs.get(group.name)
         run_group(
             self.folder,
             group,
             variants,
             self.layout,
-            program=None if future is None else future.result(),
+            program=lambda: self._program(group),
             on_block=lambda replicas, seconds: progress.advance(replicas * steps),
         )
 
@@ -141,7 +141,15 @@ class Session:
         seconds = round(time.monotonic() - self.begun, 1)
         write_json(path, {**read_json(path), "wall_seconds": seconds})
 
-    def _compile(self, group: Group):
+    def _program(self, group: Group) -> Callable:
+        if group.name not in self._programs:
+            names = [other.name for other in self._announced]
+            place = names.index(group.name) if group.name in names else 0
+            for other in self._announced[place:] or [group]:
+                self._programs.setdefault(other.name, self._pool.submit(self._compile, other))
+        return self._programs[group.name].result()
+
+    def _compile(self, group: Group) -> Callable:
         layout = self.layout
         program = block_program(
             group.train_fn, block=layout.block, width=layout.width, devices=layout.devices

@@ -79,8 +79,6 @@ install_with_uv() {
 
 install_with_pip() {
   say "setting up .venv for Python ${wanted%% *} with pip: about a minute, once"
-  "$1" -c 'import ensurepip, venv' 2>/dev/null ||
-    fail 2 "$1 lacks the venv module; on Debian: apt install python3-venv"
   # Byte-compiling every module would double the time; those in use are compiled on first import.
   "$1" -m venv .venv &&
     PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_USE_PEP517=1 .venv/bin/python -m pip install \
@@ -88,7 +86,7 @@ install_with_pip() {
 }
 
 install() {
-  local base="/${wanted#* /}" # not `python3` itself, which may be the one in .venv
+  local base="$1"
   mkdir -p .venv
   echo unfinished >.venv/signdyn-setup
   if command -v uv >/dev/null; then
@@ -102,7 +100,7 @@ install() {
 }
 
 set_up() {
-  local found="" wanted=""
+  local found="" wanted="" base
   # A relative PYTHON was meant from where the caller stood.
   [[ "${PYTHON:-}" == */* && "$PYTHON" != /* ]] && PYTHON="$OLDPWD/$PYTHON"
   unset PYTHONDONTWRITEBYTECODE # else every start compiles the packages anew, for 15 s
@@ -115,8 +113,11 @@ set_up() {
     flock -n 9 || { say "waiting for another set-up of .venv to end" && flock 9; }
   fi
   if ! is_ready; then
+    base="/${wanted#* /}" # not `python3` itself, which may be the one in .venv
+    command -v uv >/dev/null || "$base" -c 'import ensurepip, venv' 2>/dev/null ||
+      fail 2 "$base lacks the venv module; on Debian: apt install python3-venv"
     clear_away
-    install
+    install "$base"
   fi
   exec 9<&-
   trap - INT TERM

@@ -5,6 +5,7 @@ function. `decide` adds the evidence and corrects p-values over all claims of an
 A claim that fails stays in the table.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -118,7 +119,7 @@ def always(value: float) -> Rule:
         'supported'
     """
 
-    def decide(interval: Interval, p: float) -> str:
+    def decide(interval: Interval, _: float) -> str:
         if interval.n == 0:
             return INCONCLUSIVE
         exact = interval.low == value == interval.high and interval.left_out == 0
@@ -180,7 +181,7 @@ def within(low: float, high: float) -> Rule:
         'refuted'
     """
 
-    def decide(interval: Interval, p: float) -> str:
+    def decide(interval: Interval, _: float) -> str:
         if not _enough(interval):
             return INCONCLUSIVE
         if low <= interval.low and interval.high <= high:
@@ -204,10 +205,11 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
     """Return evidence for `always`: the mean, and the range of all values as the interval."""
     values = np.asarray(values, np.float64).ravel()
     finite = values[np.isfinite(values)]
-    bounds = (finite.mean(), finite.min(), finite.max()) if len(finite) else (np.nan,) * 3
-    interval = Interval(
-        *(float(x) for x in bounds), 1.0, len(finite), len(values) - len(finite)
-    )
+    if len(finite):
+        bounds = float(finite.mean()), float(finite.min()), float(finite.max())
+    else:
+        bounds = math.nan, math.nan, math.nan
+    interval = Interval(*bounds, 1.0, len(finite), len(values) - len(finite))
     return Evidence(interval, tuple(values.tolist()) if len(values) <= 64 else ())
 
 
@@ -235,9 +237,7 @@ def ratio_evidence(
     return Evidence(interval, tuple((2**logs).tolist()), p)
 
 
-def mean_evidence(
-    values: np.ndarray, *, null: float | None = None, seed: int = 0
-) -> Evidence:
+def mean_evidence(values: np.ndarray, *, null: float | None = None, seed: int = 0) -> Evidence:
     """Return evidence on the mean over seeds of ``values`` [seed].
 
     Args:
@@ -249,9 +249,7 @@ def mean_evidence(
     p = float("nan")
     if null is not None:
         p = paired_permutation_test(values - null, seed=seed)
-    return Evidence(
-        paired_bootstrap(values, seed=seed), tuple(values.tolist()), p
-    )
+    return Evidence(paired_bootstrap(values, seed=seed), tuple(values.tolist()), p)
 
 
 def decide(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Finding]:

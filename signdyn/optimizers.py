@@ -6,7 +6,7 @@ Each is an optax chain: a direction, decoupled weight decay on kernels, the lear
 import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,21 @@ from signdyn.types import Params
 Scalar = Float[Array, ""] | float
 
 
+@runtime_checkable
 class OptimizerHyper(Protocol):
     """The fields of a hyperparameter tuple that optimizers read."""
 
-    learning_rate: Scalar
-    momentum: Scalar
-    weight_decay: Scalar
+    @property
+    def learning_rate(self) -> Scalar:
+        """Step size."""
+
+    @property
+    def momentum(self) -> Scalar:
+        """Decay of the velocity, or of Adam's first moment."""
+
+    @property
+    def weight_decay(self) -> Scalar:
+        """Decoupled, on kernels only."""
 
 
 def centralize_per_unit() -> optax.GradientTransformation:

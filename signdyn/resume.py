@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
-from signdyn.records import Replica, Variable, content_id, jsonable, read_ledger, write_cell
+from signdyn.records import Replica, Variable, content_id, jsonable, mend_ledger, write_cell
 from signdyn.sweeps import num_blocks, replica_keys, run_blocks, stack_hypers
 from signdyn.training import Hyper, TrainFn
 
@@ -88,7 +87,7 @@ def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> lis
             "width": layout.width,
             "jax": jax.__version__,
             "replicas": [
-                [dict(v.labels), jax.tree.leaves(v.hyper), v.seed_offset, seed] for v, seed in own
+                [dict(v.labels), _numbers(v.hyper), v.seed_offset, seed] for v, seed in own
             ],
         }
         replicas = [Replica(seed, variant.labels) for variant, seed in own]
@@ -102,7 +101,7 @@ def run_group(
     variants: Sequence[Variant],
     layout: Layout,
     *,
-    program: Callable | None = None,
+    program: Callable[[], Callable] | None = None,
     on_block: Callable[[int, float], None] = lambda replicas, seconds: None,
 ) -> int:
     """Run the variants' missing cells and write each as it finishes; return how many ran.
@@ -112,17 +111,17 @@ def run_group(
         group: The program.
         variants: Points to run.
         layout: Seeds, blocks and devices.
-        program: Compiled ahead, from `signdyn.sweeps.block_program`.
+        program: Gives the program if it was compiled ahead; asked only if a cell is missing.
         on_block: Called with (replicas, seconds) after each block, skipped ones included.
     """
     cells = plan_cells(group, variants, layout)
-    done = read_ledger(folder).good
+    done = mend_ledger(folder).good
     skip = frozenset(i for i, cell in enumerate(cells) if cell.id in done)
     for index in sorted(skip):
         on_block(len(cells[index].replicas), 0.0)
     if len(skip) == len(cells):
         return 0
-    seeds = np.array([v.seed_offset + s for v in variants for s in layout.seeds])
+    seeds = [v.seed_offset + s for v in variants for s in layout.seeds]
     hypers = stack_hypers([v.hyper for v in variants for _ in layout.seeds])
     blocks = run_blocks(
         group.train_fn,
@@ -132,7 +131,7 @@ def run_group(
         width=layout.width,
         devices=layout.devices,
         skip=skip,
-        program=program,
+        program=None if program is None else program(),
     )
     for block in blocks:
         cell = cells[block.index]
@@ -140,3 +139,7 @@ def run_group(
         write_cell(folder, group.part, cell.id, cell.replicas, variables, block.seconds)
         on_block(len(cell.replicas), block.seconds)
     return len(cells) - len(skip)
+
+
+def _numbers(hyper: Hyper) -> list[float]:
+    return [float(leaf) for leaf in jax.tree.leaves(hyper)]

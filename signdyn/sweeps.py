@@ -27,7 +27,8 @@ class Block(NamedTuple):
         index: Position among the sweep's blocks.
         replicas: The rows of the sweep it holds, without padding.
         trajectory: NumPy arrays, leading axis the replicas.
-        seconds: Wall time of the call that ran it, shared by the blocks of that call.
+        seconds: Wall time from the start of the call that ran it to its collection; the blocks
+            of one call share it.
     """
 
     index: int
@@ -99,9 +100,7 @@ def run_sweep(
             whole block on accelerators. Another width may change the last bits.
         devices: Where to run; all local devices by default.
     """
-    blocks = list(
-        run_blocks(train_fn, keys, hypers, block=block, width=width, devices=devices)
-    )
+    blocks = list(run_blocks(train_fn, keys, hypers, block=block, width=width, devices=devices))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *(b.trajectory for b in blocks))
 
 
@@ -116,9 +115,15 @@ def run_blocks(
     skip: frozenset[int] = frozenset(),
     program: Callable[[Draw, Hyper], Trajectory] | None = None,
 ) -> Iterator[Block]:
-    """Yield blocks as they finish, in order; arguments as for `run_sweep`.
+    """Yield blocks as they finish, in order.
 
     Args:
+        train_fn: As for `run_sweep`, like the next five.
+        keys: One key a replica.
+        hypers: Leaves [replica].
+        block: Replicas a device runs in one call.
+        width: Replicas vmapped together.
+        devices: Where to run.
         skip: Indices of blocks not to run.
         program: From `compile_block`, if it was compiled ahead.
 
@@ -126,11 +131,11 @@ def run_blocks(
         ValueError: If the counts do not fit together.
     """
     num_replicas = len(keys)
-    if num_replicas < 1 or any(len(leaf) != num_replicas for leaf in jax.tree.leaves(hypers)):
-        lengths = sorted({len(leaf) for leaf in jax.tree.leaves(hypers)})
+    shapes = sorted({np.shape(leaf) for leaf in jax.tree.leaves(hypers)})
+    if num_replicas < 1 or shapes != [(num_replicas,)]:
         raise ValueError(
             f"run_blocks: keys and every leaf of hypers must have one row a replica, got "
-            f"{num_replicas} keys and rows {lengths}."
+            f"{num_replicas} keys and leaves of shape {shapes}; see stack_hypers."
         )
     if block < 1 or width < 1 or block % width:
         raise ValueError(f"run_blocks: width must divide block, got {width=} and {block=}.")
@@ -139,20 +144,37 @@ def run_blocks(
     if program is None:
         program = block_program(train_fn, block=block, width=width, devices=devices)
     draw = seed_draws(train_fn, keys)
+    running: _Call | None = None
     for first in range(0, len(todo), len(devices)):
         indices = todo[first : first + len(devices)]
         padded = [*indices, *[indices[-1]] * (len(devices) - len(indices))]
         rows = np.concatenate([_rows(i, block, num_replicas) for i in padded])
         begun = time.perf_counter()
         result = program(draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers))
-        result = jax.tree.map(np.asarray, result)
-        seconds = time.perf_counter() - begun
-        for place, index in enumerate(indices):
-            replicas = range(index * block, min((index + 1) * block, num_replicas))
-            own = slice(place * block, place * block + len(replicas))
-            yield Block(
-                index, replicas, jax.tree.map(lambda leaf, own=own: leaf[own], result), seconds
-            )
+        # the call runs while the one before it is handed out, and written, say
+        if running is not None:
+            yield from _blocks_of(running, block, num_replicas)
+        running = _Call(indices, result, begun)
+    if running is not None:
+        yield from _blocks_of(running, block, num_replicas)
+
+
+class _Call(NamedTuple):
+    """A call of the program that may still be running."""
+
+    indices: list[int]
+    result: Trajectory
+    begun: float
+
+
+def _blocks_of(call: _Call, block: int, num_replicas: int) -> Iterator[Block]:
+    result = jax.tree.map(np.asarray, call.result)
+    seconds = time.perf_counter() - call.begun
+    for place, index in enumerate(call.indices):
+        replicas = range(index * block, min((index + 1) * block, num_replicas))
+        own = slice(place * block, place * block + len(replicas))
+        trajectory = jax.tree.map(lambda leaf, own=own: leaf[own], result)
+        yield Block(index, replicas, trajectory, seconds)
 
 
 def num_blocks(num_replicas: int, block: int) -> int:
@@ -160,9 +182,7 @@ def num_blocks(num_replicas: int, block: int) -> int:
     return -(-num_replicas // block)
 
 
-def seed_draws(
-    train_fn: TrainFn, keys: Key[Array, " replica"]
-) -> Callable[[np.ndarray], Draw]:
+def seed_draws(train_fn: TrainFn, keys: Key[Array, " replica"]) -> Callable[[np.ndarray], Draw]:
     """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn once, alone."""
     data = np.asarray(jax.random.key_data(keys))
     _, first, place = np.unique(data, axis=0, return_index=True, return_inverse=True)

@@ -191,7 +191,8 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         probe: What to measure while training.
 
     Raises:
-        ValueError: If a batch would hold more examples than there are.
+        ValueError: If a batch would hold more examples than there are, or there is no such
+            optimizer.
 
     Example:
         >>> from signdyn.data import load
@@ -210,6 +211,7 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
             f"make_train_fn: batch_size must be at most the {num_examples} training examples, "
             f"got {batch_size}."
         )
+    make_optimizer(structure.optimizer, Hyper(learning_rate=0.0))  # refuses an unknown name now
     draw = _draw_fn(
         structure.model,
         (num_examples, num_features),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from experiments._sign_flip.plan import critical_rate
 from experiments._sign_flip.results import Results, best_rate
@@ -15,6 +16,9 @@ from signdyn.report.style import look
 from signdyn.stats import paired_bootstrap
 
 ARMS = ("raw", "flipped", "centered")
+
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+"""Powers of two as the numbers they are."""
 
 
 def draw_figures(results: Results) -> Mapping[str, tuple[Figure, str]]:
@@ -98,7 +102,9 @@ def _rates(results: Results) -> tuple[Figure, str]:
                     dashes=(1.5, 1.5),
                 )
             ax.set_xscale("log", base=2)
-            ax.set_yscale("log")
+            ax.xaxis.set_major_formatter(PLAIN)
+            ax.set_yscale("log", base=2)
+            ax.yaxis.set_major_formatter(PLAIN)
     for row, words in enumerate(("full batch", f"batches of {results.plan.config.batch_size}")):
         axes[row, 0].set_ylabel(words)
     key(figure)
@@ -129,6 +135,7 @@ def _small_steps(results: Results) -> tuple[Figure, str]:
                 strip(ax, np.arange(2) + offset, values, arm, intervals=intervals, spread=0.1)
         axes[1, column].set_xticks(range(2), ["small step", "best step"])
         axes[1, column].set_yscale("log", base=2)
+        axes[1, column].yaxis.set_major_formatter(PLAIN)
     axes[0, 0].set_ylabel("turns that go back")
     axes[1, 0].set_ylabel("length / displacement")
     key(figure)
@@ -158,6 +165,7 @@ def _batch_size(results: Results) -> tuple[Figure, str]:
                 ax: Axes = axes[row, column]
                 band(ax, sizes, values[:, 0].astype(float), arm, label=f"{arm}, layer 1")
                 ax.set_xscale("log", base=2)
+                ax.xaxis.set_major_formatter(PLAIN)
                 ax.set_ylim(0.0, 1.03)
         chance_line(axes[1, column], coherence_chance_level(results.plan.data.x_train.shape[1]))
     axes[0, 0].set_ylabel("units of one sign")

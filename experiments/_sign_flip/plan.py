@@ -25,12 +25,12 @@ NAME = "sign_flip"
 class Config(CommonConfig):
     """Options of the flagship experiment."""
 
-    dataset: str = option("digits", "Name of a data set, or npz:<path>; --dataset=help lists them.")
+    dataset: str = option("digits", "Name of a data set, or npz:<path>.")
     data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
     num_train: int = option(256, "Training examples to use; 0 means all.", minimum=0, maximum=10**9)
     widths: tuple = option(("32", "32"), "Units of each hidden layer.")
     activations: tuple = option(("sigmoid", "tanh", "relu"), "Activations to compare.")
-    steps: int = option(128, "Updates of each descent.", minimum=8, maximum=10**7)
+    steps: int = option(96, "Updates of each descent.", minimum=8, maximum=10**7)
     batch_size: int = option(32, "Examples of a minibatch.", minimum=1, maximum=10**9)
     target_fraction: float = option(
         0.2, "Target loss, as a fraction of the uniform guess's ln K.", minimum=1e-6, maximum=0.99

@@ -54,7 +54,7 @@ def start_measurement(structure: Structure, data: Any, draw: Callable) -> TrainF
         product = fisher_vector_product(apply_fn, structure.likelihood, start.params, x)
         dim = ravel_pytree(start.params)[0].size
         # the start vector is the same for all replicas; any fixed one will do
-        top = top_eigenpairs(product, dim, 1, jax.random.key(0))
+        top = top_eigenpairs(product, dim, 1, jax.random.key(0), num_iterations=16)
         return {
             "start_loss": traces.loss,
             "lambda_max": top.eigenvalues[0],

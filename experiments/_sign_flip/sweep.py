@@ -17,7 +17,6 @@ def measure(plan: Plan) -> None:
     groups = Groups(plan)
     session, seeds = plan.session, plan.config.seeds
     session.announce(groups.jobs(), QUESTION)
-    session.compile_ahead([job.group for job, _ in groups.jobs()])
     total = sum(variants * seeds * job.steps for job, variants in groups.jobs())
     with SweepProgress(total) as progress:
         for job in groups.start.values():

@@ -75,7 +75,7 @@ def fisher_vector_product(
     r"""Return v -> F v, for the F of :func:`fisher_factor`, without forming a matrix.
 
     F v = (1/N) sum_n J_n^T B_n B_n^T J_n v: one forward and one reverse derivative of ``apply_fn``
-    a product, about the cost of two gradients. The model is linearized once, here; keep the
+    a product, at the cost of one or two gradients. The model is linearized once, here; keep the
     returned function inside the ``jit`` or ``vmap`` that called this one.
 
     Args:

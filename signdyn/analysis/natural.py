@@ -4,6 +4,8 @@ All solves use orthogonal factorizations of A, never A^T A: the error grows with
 F's condition number. May import JAX.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
@@ -57,7 +59,7 @@ def natural_gradient(
         outside = grad - Q @ inside
         # Twice: what rounding left inside the span would be divided by the damping.
         outside = outside - Q @ (Q.T @ outside)
-        return Q @ _solve(R.T, root, inside) + outside / root**2
+        return Q @ _solve(R.T, root, inside, outside=root) + outside / root**2
 
 
 def natural_gradient_pinv(
@@ -104,13 +106,21 @@ def natural_gradient_pinv(
 
 
 def _solve(
-    A: Float[Array, "rows n"], root: Float[Array, ""], g: Float[Array, " n"]
+    A: Float[Array, "rows n"],
+    root: Float[Array, ""],
+    g: Float[Array, " n"],
+    outside: float | Float[Array, ""] = math.inf,
 ) -> Float[Array, " n"]:
-    """Return (A^T A + root^2 I)^{-1} g, NaN if singular to working precision; rows >= n."""
+    """Return (A^T A + root^2 I)^{-1} g, NaN if singular to working precision; rows >= n.
+
+    ``outside`` is the pivot of the directions that A leaves out, if there are any.
+    """
     n = g.size
     R = jnp.linalg.qr(jnp.concatenate([A, root * jnp.eye(n, dtype=A.dtype)]), mode="r")
     pivots = jnp.abs(jnp.diag(R))
-    regular = jnp.min(pivots) > n**0.5 * jnp.finfo(A.dtype).eps * jnp.max(pivots)
+    regular = jnp.minimum(jnp.min(pivots), outside) > n**0.5 * jnp.finfo(A.dtype).eps * jnp.max(
+        pivots
+    )
     solution = solve_triangular(R, solve_triangular(R, g, trans=1))
     return jnp.where(regular, solution, jnp.nan)
 

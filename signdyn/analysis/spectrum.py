@@ -149,9 +149,10 @@ def top_eigenpairs(
             :func:`signdyn.analysis.fisher.fisher_vector_product` returns.
         dim: Length P of the vectors.
         k: Number of pairs, at most ``num_iterations``.
-        key: Draws the start; no result but the rounding should depend on it.
-        num_iterations: Depth of the Krylov space; no more than ``dim`` are made. Judge it by the
-            residuals.
+        key: Draws the start; converged pairs depend on it in their rounding and signs alone.
+        num_iterations: Depth of the Krylov space, at most ``dim``; judge it by the residuals.
+            On sigmoid, tanh and ReLU networks (P = 3,834, 512 digits), raw or centered, 12 gave the
+            largest eigenvalue to 2e-6, 8 to 3e-2.
 
     Returns:
         The :class:`Eigenpairs`, in the dtype that ``matvec`` returns. A Krylov space holds one
@@ -196,9 +197,9 @@ def _ritz_pairs(
     Where the Krylov space is exhausted the recurrence divides rounding errors, or zero, by their
     own length. Rows from the first that is not orthonormal to its predecessors are cut off.
     """
-    depth = basis.shape[0]
+    depth, dim = basis.shape
     deviation = jnp.abs(jnp.tril(basis @ basis.T - jnp.eye(depth, dtype=basis.dtype)))
-    tolerance = jnp.sqrt(jnp.finfo(basis.dtype).eps)
+    tolerance = 32.0 * dim**0.5 * jnp.finfo(basis.dtype).eps
     alive = jnp.cumprod(jnp.all(deviation < tolerance, axis=1)).astype(bool)
     diagonal = jnp.where(alive, diagonal, 0.0)
     off_diagonal = jnp.where(alive[1:], off_diagonal, 0.0)

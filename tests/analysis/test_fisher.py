@@ -1,5 +1,7 @@
 """The Fisher: closed forms, a twin by loops, and agreement of factor and product on any model."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -51,17 +53,15 @@ def mlp(params, x):
     return hidden @ params["last"][0] + params["last"][1]
 
 
-def mlp_params(key, num_outputs, width=3):
-    keys = jax.random.split(key, 4)
-    normal = jax.random.normal
-    return {
-        "first": {"bias": normal(keys[0], (width,)), "kernel": normal(keys[1], (FAN_IN, width))},
-        "last": (normal(keys[2], (width, num_outputs)), normal(keys[3], (num_outputs,))),
-    }
+def mlp_params(seed, num_outputs, width=3):
+    normal = np.random.default_rng(seed).normal
+    first = {"bias": normal(size=width), "kernel": normal(size=(FAN_IN, width))}
+    last = (normal(size=(width, num_outputs)), normal(size=num_outputs))
+    return jax.tree.map(jnp.asarray, {"first": first, "last": last})
 
 
-def draw_inputs(num_examples=NUM_EXAMPLES, seed=7):
-    return 0.5 + jax.random.normal(jax.random.key(seed), (num_examples, FAN_IN))
+def draw_inputs():
+    return jnp.asarray(np.random.default_rng(7).normal(0.5, size=(NUM_EXAMPLES, FAN_IN)))
 
 
 def fisher_by_loops(apply_fn, likelihood, label, params, x):
@@ -70,30 +70,35 @@ def fisher_by_loops(apply_fn, likelihood, label, params, x):
     H_n is the Hessian of the nll in the outputs, which is their Fisher in every case here.
     """
     theta, unravel = ravel_pytree(params)
-    jacobian = jax.jit(jax.jacrev(lambda t, xn: apply_fn(unravel(t), xn[None])[0]))
-    hessian = jax.jit(jax.hessian(lambda f: likelihood.nll(f[None], label)[0]))
+
+    @jax.jit
+    def parts(xn):
+        outputs_of = lambda t: apply_fn(unravel(t), xn[None])[0]  # noqa: E731
+        hessian = jax.hessian(lambda f: likelihood.nll(f[None], label)[0])(outputs_of(theta))
+        return jax.jacrev(outputs_of)(theta), hessian
+
     total = np.zeros((theta.size, theta.size))
     for xn in x:
-        J = np.asarray(jacobian(theta, xn))
-        total += J.T @ np.asarray(hessian(apply_fn(params, xn[None])[0])) @ J
+        J, H = (np.asarray(part) for part in parts(xn))
+        total += J.T @ H @ J
     return total / len(x)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def dense(apply_fn, likelihood, params, x):
-    A = jax.jit(lambda p: fisher_factor(apply_fn, likelihood, p, x))(params)
+    A = fisher_factor(apply_fn, likelihood, params, x)
     return A.T @ A
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def dense_by_products(apply_fn, likelihood, params, x):
-    eye = jnp.eye(ravel_pytree(params)[0].size)
-    return jax.jit(lambda p: jax.vmap(fisher_vector_product(apply_fn, likelihood, p, x))(eye).T)(
-        params
-    )
+    product = fisher_vector_product(apply_fn, likelihood, params, x)
+    return jax.vmap(product)(jnp.eye(ravel_pytree(params)[0].size)).T
 
 
 @each_case
 def test_factor_and_product_equal_the_twin_by_loops(likelihood, num_outputs, label):
-    params, x = mlp_params(jax.random.key(0), num_outputs), draw_inputs()
+    params, x = mlp_params(0, num_outputs), draw_inputs()
     twin = fisher_by_loops(mlp, likelihood, label, params, x)
     scale = np.max(np.abs(twin))
     np.testing.assert_allclose(dense(mlp, likelihood, params, x), twin, atol=1e-12 * scale)
@@ -108,8 +113,8 @@ def test_a_linen_network_on_images_goes_through_unchanged():
             x = nn.relu(nn.Conv(2, (2, 2), param_dtype=float)(x))
             return nn.Dense(3, param_dtype=float)(x.reshape(len(x), -1))
 
-    net, x = Net(), jax.random.normal(jax.random.key(1), (4, 3, 3, 1))
-    params = net.init(jax.random.key(0), x)
+    net, x = Net(), jnp.asarray(np.random.default_rng(1).normal(size=(4, 3, 3, 1)))
+    params = jax.jit(net.init)(jax.random.key(0), x)
     twin = fisher_by_loops(net.apply, categorical(), jnp.array([0]), params, x)
     atol = 1e-12 * np.max(np.abs(twin))
     np.testing.assert_allclose(dense(net.apply, categorical(), params, x), twin, atol=atol)
@@ -119,7 +124,7 @@ def test_a_linen_network_on_images_goes_through_unchanged():
 
 def test_the_linear_gaussian_fisher_is_the_second_moment_of_the_inputs():
     x, variance = draw_inputs(), 0.3
-    params = jax.random.normal(jax.random.key(2), (FAN_IN, 2))
+    params = jnp.asarray(np.random.default_rng(2).normal(size=(FAN_IN, 2)))
     expected = np.kron(np.asarray(x.T @ x) / NUM_EXAMPLES / variance, np.eye(2))
     np.testing.assert_allclose(dense(linear, gaussian(variance), params, x), expected, atol=1e-13)
 
@@ -129,7 +134,7 @@ def test_the_fisher_of_a_linear_model_is_the_hessian_of_its_mean_nll_for_any_lab
     likelihood, num_outputs
 ):
     x, labels = draw_inputs(), jnp.array([0, 1, 1, 0, 0])
-    params = jax.random.normal(jax.random.key(3), (FAN_IN, num_outputs))
+    params = jnp.asarray(np.random.default_rng(3).normal(size=(FAN_IN, num_outputs)))
     hessian = jax.jit(jax.hessian(lambda p: jnp.mean(likelihood.nll(linear(p, x), labels))))
     size = params.size
     np.testing.assert_allclose(
@@ -139,14 +144,14 @@ def test_the_fisher_of_a_linear_model_is_the_hessian_of_its_mean_nll_for_any_lab
 
 def test_two_opposite_gradients_do_not_cancel_in_the_fisher():
     x, labels, w = jnp.ones((2, 1)), jnp.array([0, 1]), jnp.zeros((1, 1))
-    gradient = jax.grad(lambda w: jnp.mean(bernoulli().nll(linear(w, x), labels)))(w)
+    gradient = jax.jit(jax.grad(lambda w: jnp.mean(bernoulli().nll(linear(w, x), labels))))(w)
     assert gradient[0, 0] == 0.0
     # p (1 - p) x^2 = 1/4, for each example and so for their mean
     np.testing.assert_allclose(dense(linear, bernoulli(), w, x), [[0.25]], rtol=1e-15)
 
 
 def test_the_fisher_does_not_depend_on_how_often_the_data_are_repeated():
-    params, x = mlp_params(jax.random.key(0), 4), draw_inputs()
+    params, x = mlp_params(0, 4), draw_inputs()
     once = dense(mlp, categorical(), params, x)
     twice = dense(mlp, categorical(), params, jnp.concatenate([x, x]))
     np.testing.assert_allclose(twice, once, atol=1e-14)
@@ -154,7 +159,7 @@ def test_the_fisher_does_not_depend_on_how_often_the_data_are_repeated():
 
 def test_flipping_inputs_and_the_weights_that_read_them_flips_signs_of_the_fisher_exactly():
     signs = jnp.array([1.0, -1.0, -1.0])
-    params, x = mlp_params(jax.random.key(0), 4), draw_inputs()
+    params, x = mlp_params(0, 4), draw_inputs()
     kernel = signs[:, None] * params["first"]["kernel"]
     flipped = {**params, "first": {**params["first"], "kernel": kernel}}
     ones = jax.tree.map(jnp.ones_like, params)
@@ -166,7 +171,7 @@ def test_flipping_inputs_and_the_weights_that_read_them_flips_signs_of_the_fishe
 
 def test_vmap_over_seeds_equals_a_loop_over_seeds():
     x = draw_inputs()
-    seeds = [mlp_params(jax.random.key(s), 4) for s in range(3)]
+    seeds = [mlp_params(s, 4) for s in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds)
     v = jnp.arange(ravel_pytree(seeds[0])[0].size, dtype=float)
 
@@ -184,14 +189,18 @@ def test_vmap_over_seeds_equals_a_loop_over_seeds():
 
 @each_case
 def test_float32_answers_in_float32_under_strict_promotion(likelihood, num_outputs, label):
-    params, x = mlp_params(jax.random.key(0), num_outputs), draw_inputs()
+    params, x = mlp_params(0, num_outputs), draw_inputs()
     exact = dense(mlp, likelihood, params, x)
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+
+    @jax.jit
+    def both(params, x):
+        product = fisher_vector_product(lift(mlp), likelihood, params, x)
+        vectors = jnp.eye(exact.shape[0])  # float64, the model is float32
+        return fisher_factor(lift(mlp), likelihood, params, x), jax.vmap(product)(vectors)
+
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        inputs = x.astype(jnp.float32)
-        A = jax.jit(lambda p: fisher_factor(lift(mlp), likelihood, p, inputs))(single)
-        product = fisher_vector_product(lift(mlp), likelihood, single, inputs)
-        columns = jax.vmap(product)(jnp.eye(A.shape[1]))  # float64 vectors, float32 model
+        A, columns = both(single, x.astype(jnp.float32))
     assert A.dtype == columns.dtype == jnp.float32
     atol = 1e-5 * np.max(np.abs(exact))
     np.testing.assert_allclose(A.T @ A, exact, atol=atol)

@@ -1,0 +1,1 @@
+"""Parts of the two-weight picture: problem, plan, what the record says, claims, figure."""

@@ -1,0 +1,65 @@
+"""What the record on disk says; claims and the figure are made from this alone."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from experiments._sign_flip.results import best_for_others, best_rate
+from signdyn.records import load
+
+PARTS = ("gradient", "single", "natural")
+
+
+class Results:
+    """The record of a run, by method, arm and rate."""
+
+    def __init__(self, folder: Path):
+        """Load every part; raises `RecordsError` if one is unfinished or damaged."""
+        self._parts = {part: load(folder, part=part) for part in PARTS}
+
+    def ladder(self, arm: str) -> xr.Dataset:
+        """Return an arm's gradient descents, along ``variant`` by ascending rate."""
+        rows = self._parts["gradient"]
+        return rows.isel(variant=rows.arm == arm).sortby("rate").transpose("variant", "seed", ...)
+
+    def rows(self, part: str, arm: str, rate: float | None = None) -> xr.Dataset:
+        """Return one variant, with dims (seed, ...); a part with one rate needs none."""
+        rows = self._parts[part]
+        chosen = (rows.arm == arm) & (True if rate is None else rows.rate == rate)
+        return rows.isel(variant=chosen).squeeze("variant").transpose("seed", ...)
+
+    def best_rate(self, arm: str) -> float:
+        """Return the rate with the fewest steps at the median seed.
+
+        NaN if no rate arrives, or if the best lies on an edge of the ladder.
+        """
+        rows = self.ladder(arm)
+        best = best_rate(rows.steps_to_target.values)
+        if best in (None, 0, rows.sizes["variant"] - 1):
+            return float("nan")
+        return float(rows.rate.values[best])
+
+    def at_best(self, arm: str, name: str) -> np.ndarray:
+        """Return a quantity [seed] at the rate that is best for the *other* seeds.
+
+        NaN where that does not arrive, and throughout if the best lies on the ladder's edge.
+        """
+        rows = self.ladder(arm)
+        steps = rows.steps_to_target.values
+        place, seeds = best_for_others(steps), np.arange(rows.sizes["seed"])
+        picked = rows[name].values[place, seeds]
+        if np.isnan(self.best_rate(arm)):
+            return np.full_like(picked, np.nan)
+        return np.where(np.isfinite(steps[place, seeds]), picked, np.nan)
+
+
+def outputs_along(rows: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+    """Return the logits [seed, step, example] of every set of weights on a path.
+
+    Args:
+        rows: One variant, from :meth:`Results.rows`.
+        data: The natural gradient's variant of the same arm, which holds the inputs.
+    """
+    inputs = data.inputs.transpose("seed", "example", "weight").values
+    return np.einsum("snw,stw->stn", inputs, rows.weights.transpose("seed", "step", ...).values)
