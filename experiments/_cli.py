@@ -10,9 +10,11 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
+
+flags.disclaim_key_flags()  # flags made here belong to the script, else --help would hide them
 
 USAGE_ERROR = 2
 
@@ -50,31 +52,40 @@ def run(
         prepare: Config -> plan. Raises ValueError for whatever the user can get wrong.
         execute: Plan -> results on disk.
     """
-    _define_flags(config_type)
+    define_flags(config_type, flags.FLAGS)
     # absl turns on INFO for every library that logs; fontTools tells of each glyph
     logging.set_verbosity(logging.WARNING)
 
     def parse(argv: list[str]) -> list[str]:
         try:
-            rest = flags.FLAGS(argv)
-        except flags.Error as error:
-            _refuse(f"{str(error).rstrip('.')}. --help lists the flags")
-        if len(rest) > 1:
-            _refuse(
-                f"unexpected argument {rest[1]!r}: every option is --name=value "
-                "(--help lists them)"
-            )
-        return rest
+            parse_flags(argv, flags.FLAGS)
+        except UsageError as error:
+            _refuse(str(error))
+        return argv[:1]
 
     def main(argv: list[str]) -> None:
         del argv
         try:
-            plan = prepare(_config_from_flags(config_type, presets))
+            plan = prepare(config_from_flags(config_type, presets, flags.FLAGS))
         except ValueError as error:
             _refuse(str(error))
         execute(plan)
 
     app.run(main, flags_parser=parse)
+
+
+def parse_config(
+    config_type: type[ConfigT], presets: Mapping[str, Mapping[str, Any]], words: Sequence[str]
+) -> ConfigT:
+    """Return the configuration that a command line asks for; for tests and other programs.
+
+    Raises:
+        UsageError: If a word is not understood or a value not accepted.
+    """
+    values = flags.FlagValues()
+    define_flags(config_type, values)
+    parse_flags(["program", *words], values)
+    return config_from_flags(config_type, presets, values)
 
 
 def check_options(config: Any) -> None:
@@ -108,7 +119,8 @@ def configure_jax(devices: int) -> None:
         os.environ["XLA_FLAGS"] = f"{xla_flags} --xla_cpu_multi_thread_eigen=false".strip()
     import jax
 
-    if jax.config.jax_num_cpu_devices != devices:  # cannot change once a backend is up
+    # cannot change once a backend is up
+    if jax.config.jax_num_cpu_devices != devices:  # pyrefly: ignore[missing-attribute]
         jax.config.update("jax_num_cpu_devices", devices)
     folder = compilation_cache()
     jax.config.update("jax_compilation_cache_dir", folder)
@@ -125,7 +137,9 @@ def compilation_cache() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         lines = info.read_text().splitlines()
-        kind += "".join(line for line in dict.fromkeys(lines) if line.startswith(("flags", "model name")))
+        kind += "".join(
+            line for line in dict.fromkeys(lines) if line.startswith(("flags", "model name"))
+        )
     root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(root, "signdyn", "xla", hashlib.sha256(kind.encode()).hexdigest()[:12])
 
@@ -135,36 +149,58 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _define_flags(config_type: type) -> None:
-    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+def define_flags(config_type: type, values: flags.FlagValues) -> None:
+    """Define one flag a field of the dataclass."""
+    define: dict[Any, Callable[..., Any]] = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+    }
     for field in dataclasses.fields(config_type):
-        kind = type(field.default)
+        kind: Any = type(field.default)
         text = field.metadata["help"]
         if field.metadata["choices"]:
             text += f" One of: {', '.join(field.metadata['choices'])}."
+        default: Any = field.default
         if kind is tuple:
-            flags.DEFINE_list(field.name, list(field.default), text)
-        else:
-            define.get(kind, flags.DEFINE_string)(field.name, field.default, text)
-        # flags made in a helper belong to the script, else --help would not list them
-        flags.declare_key_flag(field.name)
-    flags.disclaim_key_flags()
+            default = list(default)
+        maker = flags.DEFINE_list if kind is tuple else define.get(kind, flags.DEFINE_string)
+        maker(field.name, default, text, flag_values=values)
 
 
-def _config_from_flags(config_type: type[ConfigT], presets: Mapping[str, Mapping]) -> ConfigT:
-    values = {}
-    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
-        flag = flags.FLAGS[field.name]
-        if flag.present:
-            values[field.name] = tuple(flag.value) if isinstance(field.default, tuple) else flag.value
-    preset = values.get("preset", "")
-    default = next(f.default for f in dataclasses.fields(config_type) if f.name == "preset")  # type: ignore[arg-type]
-    overrides = presets.get(preset or default, {})
-    config = config_type(**{**overrides, **values})
+def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> None:
+    """Parse a command line; `UsageError` if a word is no flag or its value not of its type."""
+    try:
+        rest = values(list(argv))
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, list(values), n=1)
+        hint = f" (nearest: --{near[0]})" if near else ""
+        raise UsageError(f"there is no flag --{error.flagname}{hint}; --help lists them") from error
+    except flags.Error as error:
+        raise UsageError(f"{str(error).rstrip('.')}; --help lists the flags") from error
+    if len(rest) > 1:
+        raise UsageError(
+            f"unexpected argument {rest[1]!r}: every option is --name=value (--help lists them)"
+        )
+
+
+def config_from_flags(
+    config_type: type[ConfigT],
+    presets: Mapping[str, Mapping[str, Any]],
+    values: flags.FlagValues,
+) -> ConfigT:
+    """Return the configuration: defaults, then the preset's fields, then flags given."""
+    fields = {field.name: field for field in dataclasses.fields(config_type)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {name: values[name].value for name in fields if values[name].present}
+    for name, value in given.items():
+        if isinstance(value, list):
+            given[name] = tuple(value)
+    preset = presets.get(str(given.get("preset", fields["preset"].default)), {})
+    config = config_type(**{**preset, **given})
     check_options(config)
     return config
 
 
-def _refuse(sentence: str) -> None:
+def _refuse(sentence: str) -> NoReturn:
     print(f"error: {' '.join(sentence.split()).rstrip('.')}.", file=sys.stderr)
     sys.exit(USAGE_ERROR)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from signdyn.diagnostics.signs import sign_coherence
@@ -28,15 +29,18 @@ class PathState(NamedTuple):
     Attributes:
         path: The path so far.
         reached: Whether the target was reached.
-        steps: Number of steps before that.
+        samples: Number of steps before that at which signs were counted.
         coherence: [layer] sum over those steps of the batch gradient's sign coherence.
     """
 
     path: Path
     reached: Bool[Array, ""]
-    steps: Float[Array, ""]
+    samples: Float[Array, ""]
     coherence: Float[Array, " layer"]
 
+
+COHERENCE_EVERY = 4
+"""Steps between counts of signs, which cost as much as a fifth of a step of a small network."""
 
 READINGS = {
     "tortuosity": "path length over displacement",
@@ -60,12 +64,17 @@ def path_probe(target_loss: float) -> Probe:
     def observe(state: PathState, observation: Observation) -> PathState:
         reached = state.reached | (observation.train_loss <= target_loss)
         grads = _kernels(observation.traces.grads)
-        coherence = jnp.stack([jnp.nanmean(sign_coherence(grad)) for grad in grads])
+        due = ~reached & (observation.step % COHERENCE_EVERY == 0)
+        coherence = lax.cond(
+            due,
+            lambda: jnp.stack([jnp.nanmean(sign_coherence(grad)) for grad in grads]),
+            lambda: jnp.zeros_like(state.coherence),
+        )
         return PathState(
             path=extend(state.path, observation.updates, where=~reached),
             reached=reached,
-            steps=state.steps + jnp.where(reached, 0.0, 1.0).astype(state.steps.dtype),
-            coherence=state.coherence + jnp.where(reached, 0.0, coherence),
+            samples=state.samples + due.astype(state.samples.dtype),
+            coherence=state.coherence + coherence,
         )
 
     def read(state: PathState) -> dict[str, Array]:
@@ -74,7 +83,7 @@ def path_probe(target_loss: float) -> Probe:
             "turning_cosine": mean_turning_cosine(state.path),
             "reversal_fraction": reversal_fraction(state.path),
             "coordinate_flips": coordinate_flip_fraction(state.path),
-            "coherence": state.coherence / state.steps,
+            "coherence": state.coherence / state.samples,
         }
 
     return Probe(init, observe, read)

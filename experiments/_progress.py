@@ -51,7 +51,9 @@ class SweepProgress:
         """Name what runs now."""
         self._bar.update(self._task, description=what)
         if not self._live:
-            print(f"  [{time.monotonic() - self._begun:5.0f} s] {what}", file=sys.stderr, flush=True)
+            print(
+                f"  [{time.monotonic() - self._begun:5.0f} s] {what}", file=sys.stderr, flush=True
+            )
 
     def expect(self, replica_steps: float) -> None:
         """Add work that was not known at the start."""

@@ -74,7 +74,10 @@ def publish(folder: Path, publication: Publication) -> Outcome:
     }
     write_json(folder / "claims.json", content)
     page = write_page(folder.parent, order=ORDER)
-    written = [*(folder / part for part in ("claims.json", "figures", "tables", "cells")), page.path]
+    written = [
+        *(folder / part for part in ("claims.json", "figures", "tables", "cells")),
+        page.path,
+    ]
     return Outcome(name, rows, publication.answer, written, page.problems)
 
 

@@ -19,7 +19,7 @@ from signdyn.resume import Group, Layout, Variant, run_group
 from signdyn.sweeps import block_program
 from signdyn.training import Hyper
 
-MEASURED_RATE = 2.0e9
+MEASURED_RATE = 1.5e10
 """FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
 
 COMPILE_SECONDS = 4.0
@@ -31,7 +31,9 @@ class CommonConfig:
     """Options that every experiment has."""
 
     preset: str = option(
-        "quick", "Size of the run; explicit flags win over it.", choices=("quick", "default", "paper")
+        "quick",
+        "Size of the run; explicit flags win over it.",
+        choices=("quick", "default", "paper"),
     )
     out: str = option("results", "Folder for results; each experiment makes its own inside.")
     seeds: int = option(16, "Number of seeds, shared by all variants.", minimum=1, maximum=100_000)
@@ -106,13 +108,14 @@ class Session:
         seconds = COMPILE_SECONDS * len(jobs) / cores
         if devices[0].platform == "cpu":
             seconds += flop / (MEASURED_RATE * cores)
-        megabytes = max(self._call_bytes(job.group) for job, _ in jobs) / 2**20
+        largest = max((job for job, _ in jobs), key=lambda job: job.steps)
+        megabytes = self._call_bytes(largest.group) / 2**20
         print(f"{self.name}: {describe}")
         print(
             f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
             f"replica-steps, {len(devices)} {devices[0].platform} device(s) in blocks of "
-            f"{self.layout.block}, {megabytes:,.0f} MiB a call, about {max(seconds / 60, 0.1):.1f} min"
-            f" -> {self.folder}",
+            f"{self.layout.block}, {megabytes:,.0f} MiB a call, about {max(seconds / 60, 0.1):.1f} "
+            f"min -> {self.folder}",
             flush=True,
         )
 
@@ -151,7 +154,7 @@ class Session:
 
     def _compile(self, group: Group) -> Callable:
         layout = self.layout
-        program = block_program(
+        program: Any = block_program(
             group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
         )
         return program.lower(*self._arguments(group)).compile()

@@ -1,6 +1,6 @@
 """Runs every experiment and writes one page of all verdicts.
 
-    python -m experiments.all --preset=quick    about 4 minutes on two cores
+python -m experiments.all --preset=quick    about 4 minutes on two cores
 """
 
 import dataclasses
@@ -21,7 +21,9 @@ class Config:
     """Options that are handed to every experiment that has them."""
 
     preset: str = option(
-        "quick", "Size of the run; explicit flags win over it.", choices=("quick", "default", "paper")
+        "quick",
+        "Size of the run; explicit flags win over it.",
+        choices=("quick", "default", "paper"),
     )
     only: tuple = option((), f"Experiments to run, of {', '.join(EXPERIMENTS)}; default: all.")
     out: str = option("results", "Folder for results; each experiment makes its own inside.")

@@ -10,7 +10,7 @@ the function, changes everything. The sign is a symptom; the mean is the cause.
 Arms raw, flipped, centered (input and hidden units, constants of the start) train from the
 same function with the same data order, for every activation, on a ladder of rates that is
 widened until no best rate lies on its edge. A seed's best rate is chosen on the *other* seeds.
-Claims and their decision rules: `experiments._sign_flip_claims`. Negative controls: raw against
+Claims and their decision rules: `experiments._sign_flip.claims`. Negative controls: raw against
 raw with other seeds; tanh units behind centered inputs, which have little mean left to remove.
 
     python -m experiments.sign_flip                   about 3 minutes on two cores
@@ -45,9 +45,10 @@ def prepare(config: Config) -> Plan:
         raise UsageError("--activations must name at least one activation, each once")
     if config.steps % RECORD_EVERY:
         raise UsageError(f"--steps must be a multiple of {RECORD_EVERY}, got {config.steps}")
-    data = datasets.load(
-        config.dataset, data_dir=config.data_dir or None, num_train=config.num_train or None
-    )
+    data = datasets.load(config.dataset, data_dir=config.data_dir or None)
+    if 0 < config.num_train < len(data.x_train):
+        keep = slice(config.num_train)
+        data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
     if config.batch_size > len(data.x_train):
         raise UsageError(
             f"--batch_size must be at most the {len(data.x_train)} training examples, "

@@ -15,5 +15,7 @@ say "ruff format --check"
 "$python" -m ruff format --check
 say "pyrefly"
 "$python" -m pyrefly check --python-interpreter-path "$python"
-say "pytest"
+# Everything: on two processes. A selection: as asked for, since --pdb and -s want a single one.
+(($#)) || set -- -n 2 --dist worksteal
+say "pytest $*"
 exec "$python" -m pytest "$@"

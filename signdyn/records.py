@@ -30,7 +30,7 @@ class Variable(NamedTuple):
     """A named array of a cell: dimensions after ``replica``, values, unit, description."""
 
     dims: tuple[str, ...]
-    values: np.ndarray
+    values: Any  # anything that np.asarray takes
     units: str
     long_name: str
 
@@ -249,9 +249,7 @@ def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:
             f"choose one with part=, got {part!r}."
         )
     files = [
-        folder / "cells" / entry["file"]
-        for entry in ledger.good.values()
-        if entry["part"] == part
+        folder / "cells" / entry["file"] for entry in ledger.good.values() if entry["part"] == part
     ]
     rows = _read_cells(files)
     labels = json.loads(rows.attrs["labels"])

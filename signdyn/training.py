@@ -165,16 +165,18 @@ class Trajectory(NamedTuple):
     params: Params
 
 
-class TrainFn(NamedTuple):
+@dataclass(frozen=True)  # and no NamedTuple, of which jax.jit can keep no weak reference
+class TrainFn:
     """``train(key, hyper) -> Trajectory``, and the two halves it is made of.
 
     Attributes:
         draw: key -> `Draw`. Depends on the seed only, so a sweep draws once a seed.
-        run: (draw, hyper) -> `Trajectory`: the program that a sweep compiles.
+        run: (draw, hyper) -> `Trajectory`: the program that a sweep compiles. A sweep takes any
+            draw and any pytree of arrays here, so a measurement can be laid out like a training.
     """
 
-    draw: Callable[[PRNGKeyArray], Draw]
-    run: Callable[[Draw, Hyper], Trajectory]
+    draw: Callable[[PRNGKeyArray], Any]
+    run: Callable[[Any, Hyper], Any]
 
     def __call__(self, key: PRNGKeyArray, hyper: Hyper) -> Trajectory:
         """Return the trajectory of one replica."""
@@ -364,7 +366,7 @@ class _Run(NamedTuple):
 
     def _record(self, carry: _Carry, steps: Int[Array, " every"]):
         if self.structure.batch_size is not None:
-            outputs = self._outputs(carry, self.data.x_train)
+            outputs = self._outputs(carry, jnp.asarray(self.data.x_train))
             nll = self.structure.likelihood.nll(outputs, self.start.labels)
             carry = carry._replace(train_loss=jnp.mean(nll))
             first = carry.train_loss

@@ -6,6 +6,7 @@ the evidence. Ratios are geometric means over seeds of paired ratios, with boots
 
 from collections.abc import Iterator, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments._path_probe import steps_to_target
@@ -22,8 +23,8 @@ from signdyn.claims import (
     always,
     below,
     decide,
-    mean_evidence,
     exact_evidence,
+    mean_evidence,
     ratio_evidence,
     within,
 )
@@ -38,7 +39,15 @@ Stated = Iterator[tuple[Claim, Evidence]]
 def decide_claims(results: Results) -> list[Finding]:
     """Return all findings of the run, decided from the record on disk."""
     stated: list[tuple[Claim, Evidence]] = []
-    for part in (_signs_at_the_start, _flips, _centering, _small_steps, _centralization, _chain, _controls):
+    for part in (
+        _signs_at_the_start,
+        _flips,
+        _centering,
+        _small_steps,
+        _centralization,
+        _chain,
+        _controls,
+    ):
         stated += part(results)
     evidence = {claim.id: one for claim, one in stated}
     return decide([claim for claim, _ in stated], evidence)
@@ -67,7 +76,9 @@ def _signs_at_the_start(results: Results) -> Stated:
     place = int(np.abs(np.log2(sizes) - np.log2(results.plan.config.batch_size)).argmin())
     batch = sizes[place]
     for activation in results.plan.activations:
-        rows = results.rows("start", activation, "raw").isel(variant=0).transpose("seed", "layer", ...)
+        rows = (
+            results.rows("start", activation, "raw").isel(variant=0).transpose("seed", "layer", ...)
+        )
         unanimous = rows.example_unanimity.values  # [seed, layer]
         yield (
             Claim(
@@ -230,7 +241,10 @@ def _centering(results: Results) -> Stated:
 def _small_steps(results: Results) -> Stated:
     rate = results.plan.config.small_rate
     for activation in results.plan.activations:
-        own = _small(results, activation, "raw", "own"), _small(results, activation, "centered", "own")
+        own = (
+            _small(results, activation, "raw", "own"),
+            _small(results, activation, "centered", "own"),
+        )
         common = _small(results, activation, "centered", "common")
         yield (
             Claim(
@@ -241,9 +255,7 @@ def _small_steps(results: Results) -> Stated:
                 above(0.5),
                 "small_steps",
             ),
-            mean_evidence(
-                results.at_best("reversal_fraction", "full", activation, "raw")
-            ),
+            mean_evidence(results.at_best("reversal_fraction", "full", activation, "raw")),
         )
         yield (
             Claim(
@@ -327,7 +339,8 @@ def _chain(results: Results) -> Stated:
             Claim(
                 f"lambda_centered_{activation}",
                 ("b8",),
-                f"Centering lowers the largest eigenvalue of the Fisher at the start ({activation}).",
+                "Centering lowers the largest eigenvalue of the Fisher at the start "
+                f"({activation}).",
                 "lambda_max, raw / centered",
                 above(1.0),
                 "rates",
@@ -411,9 +424,7 @@ def _ratio(
     bottom: str,
     null: float | None = 1.0,
 ) -> Evidence:
-    numerator, denominator = (
-        results.at_best(name, part, activation, arm) for arm in (top, bottom)
-    )
+    numerator, denominator = (results.at_best(name, part, activation, arm) for arm in (top, bottom))
     return ratio_evidence(numerator, denominator, null=null)
 
 
@@ -455,4 +466,6 @@ def _largest_difference(results: Results, part: str, optimizer: str) -> np.ndarr
 
 
 def _non_negative(activation: str) -> bool:
-    return bool((np.asarray(get_activation(activation).fn(np.linspace(-9.0, 9.0, 999))) >= 0).all())
+    return bool(
+        (np.asarray(get_activation(activation).fn(jnp.linspace(-9.0, 9.0, 999))) >= 0).all()
+    )

@@ -40,7 +40,9 @@ def draw_figures(results: Results) -> Mapping[str, tuple[Figure, str]]:
 
 def _sign_and_mean(results: Results) -> tuple[Figure, str]:
     activations = results.plan.activations
-    figure, axes = panels(2, len(activations), titles=_titles(activations, 2), sharex=False, sharey="row")
+    figure, axes = panels(
+        2, len(activations), titles=_titles(activations, 2), sharex=False, sharey="row"
+    )
     for column, activation in enumerate(activations):
         ax = axes[0, column]
         for arm in ARMS:
@@ -124,7 +126,10 @@ def _small_steps(results: Results) -> tuple[Figure, str]:
         for offset, arm in ((-0.18, "raw"), (0.18, "centered")):
             rows = results.rows("small", activation, arm)
             small = rows.isel(variant=np.flatnonzero(rows.rule == "own"))
-            for ax, name in ((axes[0, column], "reversal_fraction"), (axes[1, column], "tortuosity")):
+            for ax, name in (
+                (axes[0, column], "reversal_fraction"),
+                (axes[1, column], "tortuosity"),
+            ):
                 values = np.stack(
                     [
                         small[name].transpose("variant", "seed").values[0].astype(float),

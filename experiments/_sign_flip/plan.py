@@ -1,7 +1,8 @@
 """The flagship's plan: options, checked inputs, programs, and the variants each program runs."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from experiments._cli import option
 from experiments._path_probe import path_probe, tabulate_descent, tabulate_losses
 from experiments._session import CommonConfig, Job, Session
 from experiments._sign_flip.start import start_measurement, tabulate_start
-from signdyn.centering import CENTERINGS, Centering
+from signdyn.centering import CENTERINGS
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
 from signdyn.resume import Group, Variant
@@ -27,18 +28,25 @@ class Config(CommonConfig):
 
     dataset: str = option("digits", "Name of a data set, or npz:<path>.")
     data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
-    num_train: int = option(256, "Training examples to use; 0 means all.", minimum=0, maximum=10**9)
+    num_train: int = option(
+        256, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
+    )
     widths: tuple = option(("32", "32"), "Units of each hidden layer.")
     activations: tuple = option(("sigmoid", "tanh", "relu"), "Activations to compare.")
-    steps: int = option(96, "Updates of each descent.", minimum=8, maximum=10**7)
+    steps: int = option(128, "Updates of each descent.", minimum=8, maximum=10**7)
     batch_size: int = option(32, "Examples of a minibatch.", minimum=1, maximum=10**9)
     target_fraction: float = option(
         0.2, "Target loss, as a fraction of the uniform guess's ln K.", minimum=1e-6, maximum=0.99
     )
     rates_per_octave: int = option(1, "Learning rates per factor of two.", minimum=1, maximum=8)
-    small_steps: int = option(768, "Updates of the small-step comparison.", minimum=8, maximum=10**7)
+    small_steps: int = option(
+        768, "Updates of the small-step comparison.", minimum=8, maximum=10**7
+    )
     small_rate: float = option(
-        0.5, "Small rate times lambda_max; below 1 nothing should zig-zag.", minimum=1e-3, maximum=1.0
+        0.5,
+        "Small rate times lambda_max; below 1 nothing should zig-zag.",
+        minimum=1e-3,
+        maximum=1.0,
     )
 
 
@@ -115,15 +123,6 @@ def critical_rate(start: xr.Dataset, activation: str, arm: str) -> float:
     return float(2.0 / np.median(rows.lambda_max))
 
 
-class DescentJob(NamedTuple):
-    """A `Job` that knows its optimizer."""
-
-    group: Any
-    steps: int
-    flop_per_step: float
-    optimizer: str
-
-
 class Groups:
     """The programs of the experiment and the variants each runs."""
 
@@ -131,7 +130,9 @@ class Groups:
         self.plan = plan
         config = plan.config
         self.start = {a: self._start_job(a) for a in plan.activations}
-        self.full = {a: self._descent(a, "full", "sgd", config.steps, None) for a in plan.activations}
+        self.full = {
+            a: self._descent(a, "full", "sgd", config.steps, None) for a in plan.activations
+        }
         self.minibatch = {
             a: self._descent(a, "minibatch", "sgd", config.steps, config.batch_size)
             for a in plan.activations
@@ -149,7 +150,7 @@ class Groups:
             for o in EXACT_RATES
         }
 
-    def descents(self, activation: str) -> list[DescentJob]:
+    def descents(self, activation: str) -> list[Job]:
         return [self.full[activation], self.minibatch[activation], self.central[activation]]
 
     def jobs(self) -> list[tuple[Job, int]]:
@@ -165,19 +166,21 @@ class Groups:
     def start_variants(self, job):
         activation = job.group.identity["activation"]
         return [
-            Variant({"activation": activation, "arm": arm}, Hyper(0.0, centering=self._centering(arm)))
+            Variant(
+                {"activation": activation, "arm": arm}, Hyper(0.0, centering=self._centering(arm))
+            )
             for arm in ("raw", "flipped", "centered", "input")
         ]
 
     def descent_arms(self, job, activation):
-        if job.optimizer == "centralized_sgd":
+        if job.group.identity["optimizer"] == "centralized_sgd":
             return ("raw", "flipped")
         return arms(activation, self.plan)
 
     def descent_variants(self, job, activation, rungs):
         per_octave = self.plan.config.rates_per_octave
         return [
-            self._variant(activation, arm, job.optimizer, 2.0 ** (k / per_octave))
+            self._variant(activation, arm, job.group.identity["optimizer"], 2.0 ** (k / per_octave))
             for arm in self.descent_arms(job, activation)
             for k in sorted(rungs)
         ]
@@ -232,7 +235,7 @@ class Groups:
         group = Group(f"{activation}: start", "start", train_fn, tabulate_start, identity)
         return Job(group, 1, 40 * self._flop(len(self.plan.data.x_train)))
 
-    def _descent(self, activation, part, optimizer, steps, batch_size) -> DescentJob:
+    def _descent(self, activation, part, optimizer, steps, batch_size) -> Job:
         structure = self._structure(activation, optimizer, steps, batch_size)
         probe, tabulate = path_probe(self.plan.target_loss), tabulate_descent
         if part == "exact":
@@ -245,7 +248,7 @@ class Groups:
         flop = self._flop(batch_size or num_examples)
         if batch_size is not None:
             flop += self._flop(num_examples) / 3 / RECORD_EVERY
-        return DescentJob(group, steps, flop, optimizer)
+        return Job(group, steps, flop)
 
     def _identity(self, activation, part, optimizer, steps, batch_size):
         plan = self.plan
@@ -265,6 +268,4 @@ class Groups:
     def _flop(self, num_examples: int) -> float:
         data = self.plan.data
         units = [data.x_train.shape[1], *self.plan.widths, data.num_classes]
-        return 6.0 * num_examples * sum(a * b for a, b in zip(units, units[1:], strict=False))
-
-
+        return 6.0 * num_examples * sum(a * b for a, b in itertools.pairwise(units))

@@ -22,6 +22,7 @@ class Results:
         """Remember the plan; parts are read when they are asked for."""
         self.plan = plan
         self._parts: dict[str, xr.Dataset] = {}
+        self._rows: dict[tuple[str, ...], xr.Dataset] = {}
 
     def part(self, name: str) -> xr.Dataset:
         """Return one part of the record; read once."""
@@ -36,6 +37,12 @@ class Results:
 
     def rows(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> xr.Dataset:
         """Return the variants of one arm, by ascending rate."""
+        key = (part, activation, arm, optimizer)
+        if key not in self._rows:
+            self._rows[key] = self._select(*key)
+        return self._rows[key]
+
+    def _select(self, part: str, activation: str, arm: str, optimizer: str) -> xr.Dataset:
         table = self.part(part)
         chosen = (table.activation == activation) & (table.arm == arm)
         if part != "start":

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from experiments._progress import SweepProgress
-from experiments._sign_flip.plan import EXACT_RATES, DescentJob, Groups, Plan, rate_ladder
+from experiments._session import Job
+from experiments._sign_flip.plan import EXACT_RATES, Groups, Plan, rate_ladder
 from experiments._sign_flip.results import Results, best_rate, edge_rungs
 from signdyn.records import load
 
@@ -24,7 +25,9 @@ def measure(plan: Plan) -> None:
         start = load(session.folder, part="start")
         for activation in plan.activations:
             for job in groups.descents(activation):
-                _widen(plan, groups, job, activation, rate_ladder(plan, start, activation), progress)
+                _widen(
+                    plan, groups, job, activation, rate_ladder(plan, start, activation), progress
+                )
             job = groups.small[activation]
             session.run(job.group, groups.small_variants(activation, start), progress, job.steps)
             for optimizer in EXACT_RATES:
@@ -34,11 +37,10 @@ def measure(plan: Plan) -> None:
     session.finish()
 
 
-
 def _widen(
     plan: Plan,
     groups: Groups,
-    job: DescentJob,
+    job: Job,
     activation: str,
     rungs: Sequence[int],
     progress: SweepProgress,
@@ -49,7 +51,9 @@ def _widen(
         plan.session.run(job.group, variants, progress, job.steps)
         results = Results(plan)
         best = [
-            best_rate(results.steps(job.group.part, activation, arm, job.optimizer))
+            best_rate(
+                results.steps(job.group.part, activation, arm, job.group.identity["optimizer"])
+            )
             for arm in groups.descent_arms(job, activation)
         ]
         todo = edge_rungs(best, rungs)
@@ -58,5 +62,3 @@ def _widen(
         rungs += todo
         extra = groups.descent_variants(job, activation, todo)
         progress.expect(len(extra) * plan.config.seeds * job.steps)
-
-

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments._two_weights.plan import FLIPPED_RATES, SMALL_RATE
+from experiments._two_weights.plan import FLIPPED_RATES, LARGE_RATE, SMALL_RATE, UNSTABLE_RATE
 from experiments._two_weights.problem import TARGET
 from experiments._two_weights.results import Results, outputs_along
 from signdyn.claims import (
+    SUPPORTED,
     Claim,
     Evidence,
     Finding,
@@ -40,13 +41,17 @@ def decide_claims(results: Results) -> list[Finding]:
 
 def answer(findings: list[Finding]) -> str:
     """Return the headline with this run's numbers."""
-    effect = {finding.claim.id: finding.evidence.interval.estimate for finding in findings}
+    by_id = {finding.claim.id: finding for finding in findings}
+    told = [by_id[id] for id in ("large_zigzag", "center_steps", "small_zigzag", "small_slower")]
+    open_ones = [finding.claim.id for finding in told if finding.verdict != SUPPORTED]
+    if open_ones:
+        return f"This run does not confirm the picture: see {', '.join(open_ones)}."
+    large, steps, small, slower = (finding.evidence.interval.estimate for finding in told)
     return (
-        f"At its best step the raw neuron zig-zags: {100 * effect['large_zigzag']:.0f}% of its "
-        f"turns go back, and it needs {effect['center_steps']:.0f}x the steps of the centered "
-        f"one. At a small step it turns back {100 * effect['small_zigzag']:.0f}% of the time and "
-        f"still needs {effect['small_slower']:.0f}x: the common sign bounds single examples' "
-        "gradients, the mean makes the valley."
+        f"At its best step the raw neuron zig-zags: {large:.0%} of its turns go back, and it needs "
+        f"{steps:.0f}x the steps of the centered one. At a small step {small:.0%} go back and it "
+        f"still needs {slower:.0f}x. One sign binds single examples' gradients; what makes the "
+        "valley is the mean."
     )
 
 
@@ -163,12 +168,12 @@ def _zigzag(results: Results) -> Stated:
             "largest_step",
             ("b4", "b8"),
             "What caps the step is 2 / lambda_max of the Fisher at the minimum: raw arrives at "
-            "0.95 of it and not at 1.1 of it.",
+            f"{LARGE_RATE:g} of it and not at {UNSTABLE_RATE:g} of it.",
             "1 if a seed does both, else 0",
             always(1.0),
             FIGURE,
         ),
-        exact_evidence(1.0 * (arrives[0.95] & ~arrives[1.1])),
+        exact_evidence(1.0 * (arrives[LARGE_RATE] & ~arrives[UNSTABLE_RATE])),
     )
 
 

@@ -130,9 +130,7 @@ def _extend(
         path=extend(fold.path, update, where=~reached),
         reached=reached,
         steps=add(fold.steps, 1.0),
-        examples=add(
-            fold.examples, jnp.nanmean(example_sign_unanimity(task.inputs, deltas))
-        ),
+        examples=add(fold.examples, jnp.nanmean(example_sign_unanimity(task.inputs, deltas))),
         batch=add(fold.batch, sign_unanimity(gradient)[0]),
         update=add(fold.update, sign_unanimity(update[:, None])[0]),
     )
@@ -145,10 +143,14 @@ TEXTS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "learning_rate": ((), "1", "step size"),
     "steps_to_target": ((), "step", "updates before the loss is at most the target"),
     "examples_of_one_sign": (
-        (), "1", f"share of (step, example) whose gradient has one sign, {_UNTIL}"
+        (),
+        "1",
+        f"share of (step, example) whose gradient has one sign, {_UNTIL}",
     ),
     "batches_of_one_sign": (
-        (), "1", f"share of steps whose full-batch gradient has one sign, {_UNTIL}"
+        (),
+        "1",
+        f"share of steps whose full-batch gradient has one sign, {_UNTIL}",
     ),
     "updates_of_one_sign": ((), "1", f"share of steps whose update has one sign, {_UNTIL}"),
     "reversal_fraction": ((), "1", f"share of turns with negative cosine, {_UNTIL}"),

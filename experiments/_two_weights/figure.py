@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Wedge
 
-from experiments._two_weights.plan import SINGLE_RATE, SMALL_RATE
+from experiments._two_weights.plan import LARGE_RATE, SINGLE_RATE, SMALL_RATE
 from experiments._two_weights.problem import TARGET
 from experiments._two_weights.results import Results
 from signdyn.report.figures import panels
@@ -48,10 +48,11 @@ class View(NamedTuple):
 def draw_figure(results: Results) -> tuple[Figure, str]:
     """Return the picture of the first seed, and its caption."""
     views = _views(results)
-    wide = current_style().column_width >= NARROW
-    cols = 3 if wide else 2
+    cols = 3
+    if current_style().column_width < NARROW:
+        cols, views = 2, [views[place] for place in (0, 3, 1, 2, 4, 5)]
     rows = len(views) // cols
-    height = 1.08 * current_style().column_width / cols
+    height = 1.24 * current_style().column_width / cols
     figure, axes = panels(
         rows,
         cols,
@@ -71,42 +72,59 @@ def draw_figure(results: Results) -> tuple[Figure, str]:
 
 _CAPTION = (
     "A neuron that tells 8 from 3 by the ink in twelve pixels: paths of one seed on the contours "
-    f"of its loss ({LEVELS[0]:g} nats above the minimum and fourfold from line to line), from the "
-    f"circle to the star, until {TARGET:g} nats above the minimum. Compass: shaded are the "
-    "quadrants in which single examples' updates point, spokes are the updates made. Shown in "
-    "each arm's own coordinates; raw and flipped are the same path mirrored, raw and centered "
-    "start as the same function. lambda_max is the Fisher's at the minimum."
+    f"of its loss ({LEVELS[0]:g} nats above the minimum, fourfold from line to line), from the "
+    f"circle to the star, until {TARGET:g} nats above the minimum. One example: one pass, an "
+    "example a step; the other panels use all examples at every step. Compass: shaded are the "
+    "quadrants in which single examples' updates point, spokes are the updates made. Every arm is "
+    "shown in its own coordinates: flipped is raw mirrored, centered starts as the same function. "
+    "A gradient descent is stable near the minimum up to 2 / lambda_max of the Fisher there, a "
+    "natural gradient up to 2 in any coordinates."
 )
 
 
 def _views(results: Results) -> list[View]:
-    left, right = (0.03, 0.03), (0.71, 0.03)
-    high = (0.71, 0.71)
-    best = {arm: results.best_rate(arm) for arm in ("raw", "centered")}
+    left, right = (0.01, 0.01), (0.69, 0.01)
+    high = (0.69, 0.69)
 
-    def view(title, arm, part, rate, quadrants, corner, color=None):
+    def view(
+        arm: str,
+        method: str,
+        part: str,
+        rate: float,
+        quadrants: str,
+        corner: tuple,
+        color: str = "",
+    ) -> View:
         data = results.rows("natural", arm).isel(seed=0)
         rows = results.rows(part, arm, rate).isel(seed=0)
         steps = float(rows.steps_to_target)
         count = len(rows.weights) if part == "single" or np.isnan(steps) else int(steps) + 1
         path = rows.weights.values[:count]
-        return View(title, color or arm, path, data, quadrants, corner, _note(part, rows))
+        note = _note(part, rows)
+        return View(f"{arm}, {method}", color or arm, path, data, quadrants, corner, note)
+
+    def at_best(arm: str, quadrants: str, corner: tuple) -> View:
+        best = results.best_rate(arm)
+        found = not np.isnan(best)
+        method, rate = ("best step", best) if found else ("large step", LARGE_RATE)
+        return view(arm, method, "gradient", rate, quadrants, corner)
 
     return [
-        view("raw, one by one", "raw", "single", SINGLE_RATE, "same", left),
-        view("raw, small step", "raw", "gradient", SMALL_RATE, "same", left),
-        view("raw, best step", "raw", "gradient", best["raw"], "same", left),
-        view("flipped, one by one", "flipped", "single", SINGLE_RATE, "opposite", right),
-        view("centered, best step", "centered", "gradient", best["centered"], "all", high),
-        view("raw, natural", "raw", "natural", 1.0, "same", left, "natural_gradient"),
+        view("raw", "one example", "single", SINGLE_RATE, "same", left),
+        view("raw", "small step", "gradient", SMALL_RATE, "same", left),
+        at_best("raw", "same", left),
+        view("flipped", "one example", "single", SINGLE_RATE, "opposite", right),
+        at_best("centered", "all", high),
+        view("raw", "natural gradient", "natural", 1.0, "same", left, "natural_gradient"),
     ]
 
 
 def _note(part: str, rows: xr.Dataset) -> str:
     steps = rows.steps_to_target.item()
-    count = f"{rows.sizes['step']} examples" if part == "single" else f"{steps:.0f} steps"
+    arrived = f"{steps:.0f} steps" if np.isfinite(steps) else "does not arrive"
+    count = f"{rows.sizes['step']} examples" if part == "single" else arrived
     if part == "natural":
-        return f"step 1, no limit\n{count}"
+        return f"step 1, limit 2\n{count}"
     limit = 2.0 / rows.lambda_max.item()
     return f"step {rows.learning_rate.item():.2g}, $2/\\lambda_{{\\max}}$ = {limit:.2g}\n{count}"
 
@@ -118,15 +136,14 @@ def _extent(view: View) -> float:
 
 def _draw(ax: Axes, view: View, span: float) -> None:
     minimum, start = view.data.minimum.values, view.path[0]
-    points = np.vstack([view.path, minimum])
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    middle = (start + minimum) / 2.0
     _contours(ax, view.data, middle, span)
     appearance = look(view.arm)
-    many = len(view.path) > 200
+    many = len(view.path) > 200  # marks would hide the line
     ax.plot(
         *view.path.T,
         color=appearance.color,
-        linewidth=0.6 if many else 0.9,
+        linewidth=0.7 if many else 1.0,
         marker=None if many else "o",
         markersize=2.2,
         markeredgewidth=0.0,
@@ -144,27 +161,36 @@ def _draw(ax: Axes, view: View, span: float) -> None:
 
 def _contours(ax: Axes, data: xr.Dataset, middle: np.ndarray, span: float) -> None:
     """Draw the loss itself, as the record's inputs and labels make it."""
-    ticks = np.linspace(-0.5, 0.5, 121) * span
+    ticks = np.linspace(-0.5, 0.5, 91) * span
     w, b = np.meshgrid(middle[0] + ticks, middle[1] + ticks)
     logits = w[..., None] * data.inputs.values[:, 0] + b[..., None] * data.inputs.values[:, 1]
     loss = np.mean(np.logaddexp(0.0, logits) - data.labels.values * logits, axis=-1)
     excess = loss - (data.target_loss.item() - TARGET)
-    ax.contour(w, b, excess, levels=LEVELS, colors="#9a9a9a", linewidths=0.6)
+    ax.contour(w, b, excess, levels=LEVELS, colors="#bdbdbd", linewidths=0.7)
 
 
 def _compass(ax: Axes, view: View) -> None:
-    inset = ax.inset_axes((*view.corner, 0.26, 0.26), zorder=5)
+    inset = ax.inset_axes((*view.corner, 0.3, 0.3), zorder=5)
     inset.set(aspect="equal", xlim=(-1.15, 1.15), ylim=(-1.15, 1.15))
     inset.axis("off")
     inset.add_patch(Circle((0, 0), 1.0, facecolor="white", edgecolor="none"))
     first = {"same": (0, 180), "opposite": (90, 270), "all": (0, 90, 180, 270)}
     for angle in first[view.quadrants]:
         inset.add_patch(Wedge((0, 0), 1.0, angle, angle + 90, facecolor=SHADE, edgecolor="none"))
-    updates = np.diff(view.path, axis=0)
-    spokes = updates / np.linalg.norm(updates, axis=1, keepdims=True)
-    ends = np.stack([np.zeros_like(spokes), spokes], axis=1)
-    for end in ends:
-        inset.plot(*end.T, color=look(view.arm).color, linewidth=0.7, alpha=0.7)
+    inset.plot(*_spokes(view.path).T, color=look(view.arm).color, linewidth=0.7)
     inset.add_patch(Circle((0, 0), 1.0, fill=False, edgecolor="#555555", linewidth=0.7))
-    for x, y in (((-1, 1), (0, 0)), ((0, 0), (-1, 1))):
-        inset.plot(x, y, color="#555555", linewidth=0.5)
+    inset.plot([-1, 1, np.nan, 0, 0], [0, 0, np.nan, -1, 1], color="#555555", linewidth=0.5)
+
+
+def _spokes(path: np.ndarray) -> np.ndarray:
+    """Return a line [point, 2] from the origin along each update's direction, by the degree.
+
+    Example:
+        >>> _spokes(np.array([[0.0, 0.0], [3.0, 0.0]])).tolist()
+        [[0.0, 0.0], [1.0, 0.0], [nan, nan]]
+    """
+    updates = np.diff(path, axis=0)
+    degrees = np.unique(np.rint(np.degrees(np.arctan2(updates[:, 1], updates[:, 0]))))
+    ends = np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], axis=1)
+    lines = np.stack([np.zeros_like(ends), ends, np.full_like(ends, np.nan)], axis=1)
+    return lines.reshape(-1, 2)

@@ -26,14 +26,17 @@ ARMS = {
 RATES = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.1)
 """Learning rates, in largest stable steps 2 / lambda_max of the Fisher at the minimum."""
 
-FLIPPED_RATES = (0.2, 0.95)
-"""A small and a large one: exact equality needs no search for the best."""
+SMALL_RATE = RATES[0]
+"""Small enough that rate x lambda_max is below 1 everywhere, not at the minimum alone."""
+
+LARGE_RATE, UNSTABLE_RATE = 0.95, 1.1
+"""Below and above what theory says is stable."""
+
+FLIPPED_RATES = (SMALL_RATE, LARGE_RATE)
+"""Exact equality needs no search for the best rate."""
 
 AGAIN_RATES = (0.8, 0.9, 0.95, 1.0)
 """Around the best rate of raw."""
-
-SMALL_RATE = RATES[0]
-"""Small enough that rate x lambda_max is below 1 everywhere, not at the minimum alone."""
 
 SINGLE_RATE = 0.1
 """The rate of one example after the other."""

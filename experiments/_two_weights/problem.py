@@ -133,9 +133,7 @@ def make_task(draw: Draw, centering: Centering) -> Task:
 
 def landscape(task: Task) -> dict[str, Array]:
     """Return the curvature: the Fisher's at the minimum, and the largest there is anywhere."""
-    at_minimum = conditioning(
-        spectrum_of_gram(factor_of(task.minimum, task.inputs)), rcond=0.0
-    )
+    at_minimum = conditioning(spectrum_of_gram(factor_of(task.minimum, task.inputs)), rcond=0.0)
     # p (1 - p) is largest, 1/4 on every example, where all weights are zero
     at_zero = spectrum_of_gram(factor_of(jnp.zeros_like(task.minimum), task.inputs))
     return {

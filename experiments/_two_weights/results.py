@@ -1,5 +1,6 @@
 """What the record on disk says; claims and the figure are made from this alone."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import xarray as xr
 
 from experiments._sign_flip.results import best_for_others, best_rate
 from signdyn.records import load
+from signdyn.report.formats import Table
 
 PARTS = ("gradient", "single", "natural")
 
@@ -22,6 +24,12 @@ class Results:
         """Return an arm's gradient descents, along ``variant`` by ascending rate."""
         rows = self._parts["gradient"]
         return rows.isel(variant=rows.arm == arm).sortby("rate").transpose("variant", "seed", ...)
+
+    def variants(self, part: str, arm: str) -> Iterator[tuple[float, xr.Dataset]]:
+        """Yield an arm's rates, ascending, with their rows."""
+        rows = self._parts[part]
+        for rate in np.sort(rows.rate.values[rows.arm.values == arm]):
+            yield float(rate), self.rows(part, arm, rate)
 
     def rows(self, part: str, arm: str, rate: float | None = None) -> xr.Dataset:
         """Return one variant, with dims (seed, ...); a part with one rate needs none."""
@@ -63,3 +71,18 @@ def outputs_along(rows: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     """
     inputs = data.inputs.transpose("seed", "example", "weight").values
     return np.einsum("snw,stw->stn", inputs, rows.weights.transpose("seed", "step", ...).values)
+
+
+def descents_table(results: Results) -> Table:
+    """Return one row a descent of all examples: medians, along paths over seeds that arrived."""
+    always = ("learning_rate", "condition_number")
+    arrived = ("steps_to_target", "reversal_fraction", "turning_cosine", "tortuosity")
+    arrived += ("batches_of_one_sign",)
+    rows = []
+    for part, arm in (("gradient", "raw"), ("gradient", "centered"), ("natural", "raw")):
+        for rate, row in results.variants(part, arm):
+            there = np.isfinite(row.steps_to_target.values)
+            medians = [float(row[name].median()) for name in always]
+            medians += [float(row[name][there].median()) for name in arrived]
+            rows.append((part, arm, rate, float(there.mean()), *medians))
+    return Table(("method", "arm", "rate", "share_that_arrives", *always, *arrived), rows)

@@ -181,7 +181,7 @@ def top_eigenpairs(
     start = jax.random.normal(key, (dim,), dtype)
     with jax.default_matmul_precision("highest"):
         basis, tridiagonal, *_ = decomp.tridiag_sym(depth, materialize=False)(matvec, start)
-        eigenvalues, eigenvectors = _ritz_pairs(basis, *tridiagonal)
+        eigenvalues, eigenvectors = _ritz_pairs(basis, *tridiagonal)  # pyrefly: ignore
         eigenvalues, eigenvectors = eigenvalues[:k], eigenvectors[:k]
         errors = jax.vmap(matvec)(eigenvectors) - eigenvalues[:, None] * eigenvectors
     return Eigenpairs(eigenvalues, eigenvectors, jnp.linalg.norm(errors, axis=-1))

@@ -138,7 +138,9 @@ def to_text(findings: Sequence[Finding], *, width: int = 100, color: bool = Fals
     widths[1] = max(width - sum(widths) + widths[1] - 2 * (len(widths) - 1), 20)
     lines = []
     for row in texts:
-        claim = textwrap.wrap(row[1], widths[1], break_long_words=False, break_on_hyphens=False) or [""]
+        claim = textwrap.wrap(
+            row[1], widths[1], break_long_words=False, break_on_hyphens=False
+        ) or [""]
         cells = [row[0].ljust(widths[0]), claim[0].ljust(widths[1]), row[2].ljust(widths[2])]
         cells += [row[3].rjust(widths[3]), row[4].rjust(widths[4])]
         if color and row[0] in _COLORS:

@@ -1,0 +1,104 @@
+"""Command lines: what is accepted, and that the rest is refused in one sentence."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from experiments import all as everything
+from experiments import sign_flip, two_weights
+from experiments._cli import UsageError, option, parse_config
+from experiments._publish import command
+from experiments._sign_flip.plan import PRESETS, Config
+
+EXPERIMENTS = {"sign_flip": sign_flip, "two_weights": two_weights}
+
+
+@dataclass(frozen=True)
+class Toy:
+    preset: str = option("quick", "Size.", choices=("quick", "paper"))
+    seeds: int = option(4, "Number.", minimum=0, maximum=9)
+    rate: float = option(0.5, "Rate.", minimum=0.0)
+    names: tuple = option(("a",), "Names.")
+
+
+def toy(*words: str) -> Toy:
+    return parse_config(Toy, {"paper": {"seeds": 9}}, words)
+
+
+def test_an_option_is_declared_once_and_has_its_type():
+    assert toy("--seeds=0", "--rate=1", "--names=b,c") == Toy("quick", 0, 1.0, ("b", "c"))
+
+
+def test_a_preset_sets_fields_and_a_flag_wins_over_it():
+    assert toy("--preset=paper").seeds == 9
+    assert toy("--preset=paper", "--seeds=2").seeds == 2
+    # given explicitly, even a default value wins over the preset
+    assert toy("--preset=paper", "--seeds=4").seeds == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--sedes=1"], "nearest: --seeds"),
+        (["--seeds=abc"], "--seeds=abc"),
+        (["--seeds=1.5"], "--seeds=1.5"),
+        (["--seeds=-1"], "from 0 to 9"),
+        (["--seeds=10"], "from 0 to 9"),
+        (["--rate=nan"], "at least 0"),
+        (["--rate=-0.1"], "at least 0"),
+        (["--preset=papr"], "nearest: paper"),
+        (["--names", "a", "b"], "unexpected argument 'b'"),
+        (["1"], "unexpected argument '1'"),
+    ],
+)
+def test_what_is_not_accepted_is_said_in_one_sentence(words, says):
+    with pytest.raises(UsageError) as caught:
+        toy(*words)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value).strip()
+
+
+@pytest.mark.parametrize("module", EXPERIMENTS.values(), ids=EXPERIMENTS)
+@pytest.mark.parametrize("preset", ["quick", "default", "paper"])
+def test_every_preset_names_fields_that_exist_with_values_that_are_accepted(module, preset):
+    config = parse_config(module.Config, module.PRESETS, [f"--preset={preset}"])
+    for name, value in module.PRESETS[preset].items():
+        assert getattr(config, name) == value
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--activations=relo"], "relu"),
+        (["--activations=relu,relu"], "each once"),
+        (["--widths=8,x"], "positive integers"),
+        (["--widths=8,0"], "positive integers"),
+        (["--steps=9"], "multiple of 4"),
+        (["--dataset=digts"], "digits"),
+        (["--dataset=npz:/nowhere.npz"], "nowhere.npz"),
+        (["--dataset=xor", "--batch_size=100000"], "--batch_size"),
+    ],
+)
+def test_the_flagship_refuses_before_it_makes_a_folder(words, says, tmp_path):
+    out = tmp_path / "results"
+    config = parse_config(Config, PRESETS, [f"--out={out}", *words])
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        sign_flip.prepare(config)
+    assert says in str(caught.value)
+    assert not out.exists()
+
+
+def test_running_all_checks_every_experiment_before_any_runs():
+    config = parse_config(everything.Config, {}, ["--only=sign_flop"])
+    with pytest.raises(UsageError, match="sign_flip, two_weights"):
+        everything.prepare(config)
+
+
+def test_the_command_beside_a_claim_asks_for_the_same_configuration():
+    words = ["--preset=default", "--seeds=5", "--activations=tanh,relu", "--out=elsewhere"]
+    config = parse_config(Config, PRESETS, words)
+    repeated = command("sign_flip", config, PRESETS).split()
+    assert repeated[:3] == ["python", "-m", "experiments.sign_flip"]
+    assert "elsewhere" not in " ".join(repeated)
+    again = parse_config(Config, PRESETS, [*repeated[3:], "--out=elsewhere"])
+    assert again == config

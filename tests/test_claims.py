@@ -1,0 +1,288 @@
+"""Claims: what each rule makes of intervals written by hand, and how often it errs on nothing."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from signdyn import claims
+from signdyn.claims import (
+    ALPHA,
+    INCONCLUSIVE,
+    MAX_LEFT_OUT,
+    MIN_SEEDS,
+    REFUTED,
+    SUPPORTED,
+    Claim,
+    Evidence,
+    above,
+    always,
+    below,
+    decide,
+    exact_evidence,
+    mean_evidence,
+    ratio_evidence,
+    within,
+)
+from signdyn.records import jsonable
+from signdyn.stats import Interval, holm, paired_permutation_test
+
+NAN = math.nan
+
+
+def interval(low, high, *, n=16, left_out=0):
+    return Interval((low + high) / 2, low, high, 0.95, n, left_out)
+
+
+def claim(name, rule=None, **fields):
+    return Claim(name, ("b1",), f"{name} holds.", "a ratio", rule or above(1.0), **fields)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (1.2, 1.6, SUPPORTED),
+        (0.4, 0.8, REFUTED),
+        (0.9, 1.6, INCONCLUSIVE),
+        (1.0, 1.6, INCONCLUSIVE),  # touching is not exceeding
+        (0.4, 1.0, INCONCLUSIVE),
+        (NAN, NAN, INCONCLUSIVE),
+        (-math.inf, math.inf, INCONCLUSIVE),
+    ],
+)
+@pytest.mark.parametrize("p", [0.001, ALPHA, NAN])
+def test_above_wants_the_whole_interval_on_one_side(low, high, verdict, p):
+    assert above(1.0).decide(interval(low, high), p) == verdict
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.2, 1.6), (0.4, 0.8)])
+def test_above_and_below_decide_nothing_where_the_corrected_test_does_not_reject(low, high):
+    for rule in (above(1.0), below(1.0)):
+        assert rule.decide(interval(low, high), ALPHA * 1.001) == INCONCLUSIVE
+        assert rule.decide(interval(low, high), ALPHA) != INCONCLUSIVE
+
+
+@pytest.mark.parametrize("threshold", [-1.5, 0.0, 1.0])
+def test_below_is_the_mirror_of_above(threshold):
+    bounds = [-2.0, -1.5, -1.0, 0.0, 0.5, 1.0, 2.0]
+    opposite = {SUPPORTED: REFUTED, REFUTED: SUPPORTED, INCONCLUSIVE: INCONCLUSIVE}
+    seen = set()
+    for low in bounds:
+        for high in bounds:
+            if low <= high:
+                for p in (0.01, 0.5):
+                    one = below(threshold).decide(interval(low, high), p)
+                    assert one == opposite[above(threshold).decide(interval(low, high), p)]
+                    assert one == above(-threshold).decide(interval(-high, -low), p)
+                    seen.add(one)
+    assert seen == set(opposite)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.95, 1.1, SUPPORTED),
+        (0.8, 1.25, SUPPORTED),
+        (0.79, 1.1, INCONCLUSIVE),
+        (0.9, 1.3, INCONCLUSIVE),
+        (0.5, 2.0, INCONCLUSIVE),
+        (1.3, 1.4, REFUTED),
+        (0.1, 0.7, REFUTED),
+        (NAN, NAN, INCONCLUSIVE),
+    ],
+)
+def test_within_wants_the_whole_interval_inside_and_asks_no_test(low, high, verdict):
+    for p in (NAN, 0.0, 1.0):
+        assert within(0.8, 1.25).decide(interval(low, high), p) == verdict
+
+
+@pytest.mark.parametrize("rule", [above(1.0), below(3.0), within(1.0, 3.0)])
+def test_interval_rules_decide_only_with_enough_seeds_and_few_left_out(rule):
+    def verdict(n, left_out):
+        return rule.decide(interval(1.5, 2.5, n=n, left_out=left_out), 0.001)
+
+    assert verdict(MIN_SEEDS, 0) == SUPPORTED
+    assert verdict(MIN_SEEDS - 1, 0) == INCONCLUSIVE
+    assert verdict(0, 0) == INCONCLUSIVE
+    assert (MIN_SEEDS, MAX_LEFT_OUT) == (8, 0.25)  # what the numbers below are about
+    assert verdict(12, 4) == SUPPORTED  # a quarter of 16
+    assert verdict(12, 5) == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([0.0, 0.0, 0.0], SUPPORTED),
+        ([0.0], SUPPORTED),
+        ([0.0, -0.0], SUPPORTED),
+        ([0.0, 5e-324], REFUTED),
+        ([0.0, -1.0, 1.0], REFUTED),  # a mean of zero is not enough
+        ([0.0, NAN], REFUTED),
+        ([0.0, math.inf], REFUTED),
+        ([1.0, 1.0], REFUTED),
+        ([], INCONCLUSIVE),
+    ],
+)
+def test_always_wants_every_single_value_exactly(values, verdict):
+    assert always(0.0).decide(exact_evidence(values).interval, NAN) == verdict
+
+
+def test_exact_evidence_is_the_range_of_all_values():
+    evidence = exact_evidence(np.array([[3.0, 1.0], [NAN, 2.0]]))
+    assert evidence.interval == Interval(2.0, 1.0, 3.0, 1.0, 3, 1)
+    assert len(evidence.values) == 4
+    assert math.isnan(evidence.p)
+    many = exact_evidence(np.arange(1000.0))
+    assert (many.interval.n, many.values) == (1000, ())
+
+
+def test_a_rules_text_names_its_numbers():
+    assert "1.5" in above(1.5).text
+    assert "1.5" in below(1.5).text
+    assert above(1.5).text != below(1.5).text
+    assert "[0.8, 1.25]" in within(0.8, 1.25).text
+    assert "exactly 0" in always(0.0).text
+
+
+def test_ratio_evidence_is_the_geometric_mean_of_paired_ratios():
+    denominator = np.array([1.0, 5.0, 0.5, 2.0, 3.0, 1.5, 0.7, 4.0])
+    factors = np.array([2.0, 4.0, 2.0, 4.0, 2.0, 4.0, 2.0, 4.0])
+    evidence = ratio_evidence(factors * denominator, denominator)
+    np.testing.assert_allclose(evidence.interval.estimate, 2**1.5, rtol=1e-14)
+    np.testing.assert_allclose(evidence.values, factors, rtol=1e-14)
+    assert evidence.p == 2**-7  # of 2^8 sign patterns, two are as extreme
+    assert (evidence.interval.n, evidence.interval.left_out) == (8, 0)
+
+
+def test_the_null_ratio_is_what_the_p_value_tests_against():
+    rng = np.random.default_rng(0)
+    denominator = rng.lognormal(size=12)
+    numerator = 2.0 * denominator * rng.lognormal(sigma=0.1, size=12)
+    against_one, against_two = (
+        ratio_evidence(numerator, denominator, null=null) for null in (1.0, 2.0)
+    )
+    logs = np.log2(numerator / denominator)
+    assert against_one.p == paired_permutation_test(logs, seed=0) < 0.001
+    np.testing.assert_allclose(against_two.p, paired_permutation_test(logs - 1.0, seed=0))
+    assert against_two.p > 0.01
+    assert against_one.interval == against_two.interval
+    assert math.isnan(ratio_evidence(numerator, denominator, null=None).p)
+
+
+def test_mean_evidence_tests_the_mean_against_its_null():
+    values = np.array([3.1, 2.9, 3.2, 2.8, 3.3, 2.7, 3.0, 3.0])
+    away, at = mean_evidence(values, null=0.0), mean_evidence(values, null=3.0)
+    np.testing.assert_allclose(away.interval.estimate, 3.0, rtol=1e-14)
+    assert away.p == 2**-7
+    assert at.p > 0.5
+    assert math.isnan(mean_evidence(values).p)
+    assert away.values == tuple(values)
+
+
+def test_undefined_values_are_left_out_and_counted():
+    ratios = ratio_evidence(
+        np.array([2.0, 2.0, 2.0, NAN, 2.0]), np.array([1.0, 1.0, 1.0, 1.0, 0.0])
+    )
+    assert (ratios.interval.estimate, ratios.interval.n, ratios.interval.left_out) == (2.0, 3, 2)
+    means = mean_evidence(np.array([2.0, 2.0, 2.0, math.inf]), null=0.0)
+    assert (means.interval.estimate, means.interval.n, means.interval.left_out) == (2.0, 3, 1)
+
+
+def test_p_values_are_corrected_over_all_claims_and_decide_corrected():
+    p_values = [0.02, 0.03, NAN, 0.001]
+    names = ["a", "b", "c", "d"]
+    evidence = {
+        name: Evidence(interval(1.2, 1.6), (), p)
+        for name, p in zip(reversed(names), reversed(p_values), strict=True)
+    }
+    findings = decide([claim(name) for name in names], evidence)
+    assert [finding.claim.id for finding in findings] == names
+    np.testing.assert_array_equal([f.p_holm for f in findings], holm(np.array(p_values)))
+    # .02 alone would do; as the second smallest of three it is worth .04, and the last no less.
+    np.testing.assert_allclose([f.p_holm for f in findings], [0.04, 0.04, NAN, 0.003], rtol=1e-12)
+    more = {**evidence, "e": Evidence(interval(1.2, 1.6), (), 0.9)}
+    corrected = decide([claim(name) for name in [*names, "e"]], more)
+    assert [f.verdict for f in findings] == [SUPPORTED] * 4
+    assert [f.verdict for f in corrected] == [
+        INCONCLUSIVE, INCONCLUSIVE, SUPPORTED, SUPPORTED, INCONCLUSIVE
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ids", "measured", "odd"),
+    [
+        (["a", "b"], ["a"], "b"),
+        (["a"], ["a", "b"], "b"),
+        (["a", "a"], ["a"], "a"),
+        (["a"], ["b"], "a"),
+    ],
+)
+def test_claims_and_evidence_must_match_one_to_one(ids, measured, odd):
+    evidence = {name: Evidence(interval(1.2, 1.6)) for name in measured}
+    with pytest.raises(ValueError, match=rf"decide: .*'{odd}'"):
+        decide([claim(name) for name in ids], evidence)
+
+
+def test_no_claims_give_no_findings():
+    assert decide([], {}) == []
+
+
+def test_a_findings_row_is_plain_and_holds_all_that_was_decided():
+    evidence = {
+        "a": ratio_evidence(np.full(9, 3.0), np.full(9, 2.0)),
+        "b": exact_evidence([NAN, 0.0]),
+    }
+    claims_made = [claim("a", figure="losses"), claim("b", always(0.0), control=True)]
+    first, second = (finding.row() for finding in decide(claims_made, evidence))
+    for row in (first, second):
+        assert json.loads(json.dumps(jsonable(row), allow_nan=False)) == jsonable(row)
+    assert list(first) == list(second)
+    np.testing.assert_allclose([first["effect"], first["low"], first["high"]], [1.5] * 3)
+    assert (first["id"], first["questions"], first["verdict"]) == ("a", ["b1"], SUPPORTED)
+    assert (first["n"], first["left_out"], first["confidence"]) == (9, 0, 0.95)
+    assert (first["p"], first["figure"], first["control"]) == (2**-8, "losses", False)
+    assert first["rule"] == above(1.0).text
+    assert (first["sentence"], first["statistic"]) == ("a holds.", "a ratio")
+    assert (second["verdict"], second["left_out"], second["control"]) == (REFUTED, 1, True)
+    assert math.isnan(second["p_holm"])
+    assert first["p_holm"] == first["p"]  # the only test
+
+
+@pytest.fixture(scope="module")
+def verdicts_on_nothing():
+    """Return the verdicts of two rules on 300 comparisons of a thing with itself, 16 seeds each."""
+    tally = []
+    for simulation in range(300):
+        rng = np.random.default_rng(simulation)
+        evidence = ratio_evidence(rng.lognormal(size=16), rng.lognormal(size=16))
+        finding = decide([claim("a")], {"a": evidence})[0]
+        tally.append((finding.verdict, evidence.p))
+    return tally
+
+
+def test_where_there_is_no_effect_a_claim_of_one_is_rarely_supported(verdicts_on_nothing):
+    # A two-sided test at 5% is wrong on this side in 2.5% of cases; three binomial deviations.
+    supported = np.mean([verdict == SUPPORTED for verdict, _ in verdicts_on_nothing])
+    refuted = np.mean([verdict == REFUTED for verdict, _ in verdicts_on_nothing])
+    error = 3 * math.sqrt(0.025 * 0.975 / len(verdicts_on_nothing))
+    assert supported <= 0.025 + error
+    assert supported + refuted <= 0.05 + error
+    assert refuted <= 0.025 + error
+    assert claims.INCONCLUSIVE in {verdict for verdict, _ in verdicts_on_nothing}
+
+
+def test_where_there_is_no_effect_p_values_are_uniform(verdicts_on_nothing):
+    p_values = np.array([p for _, p in verdicts_on_nothing])
+    for level in (0.05, 0.25, 0.5, 0.75):
+        error = 3 * math.sqrt(level * (1 - level) / len(p_values))
+        assert abs(np.mean(p_values <= level) - level) <= error
+
+
+def test_an_effect_of_a_factor_two_is_found():
+    rng = np.random.default_rng(0)
+    evidence = ratio_evidence(
+        2.0 * rng.lognormal(sigma=0.3, size=16), rng.lognormal(sigma=0.3, size=16)
+    )
+    assert decide([claim("a")], {"a": evidence})[0].verdict == SUPPORTED
+    assert decide([claim("a", below(1.0))], {"a": evidence})[0].verdict == REFUTED

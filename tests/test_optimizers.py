@@ -1,0 +1,178 @@
+"""Optimizers: each against a few lines of NumPy, and every number in them is data."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from signdyn.optimizers import DIRECTIONS, centralize_per_unit, make_optimizer
+
+STEPS = 5
+HYPER = SimpleNamespace(learning_rate=0.3, momentum=0.8, weight_decay=0.1)
+
+
+def gradients(seed=0):
+    rng = np.random.default_rng(seed)
+    return [{"kernel": rng.normal(size=(4, 3)), "bias": rng.normal(size=3)} for _ in range(STEPS)]
+
+
+def slow_sgd(grads, momentum):
+    yield from grads
+
+
+def slow_momentum(grads, momentum):
+    velocity = 0.0
+    for grad in grads:
+        velocity = grad + momentum * velocity
+        yield velocity
+
+
+def slow_adam(grads, momentum):
+    first = second = 0.0
+    for step, grad in enumerate(grads, start=1):
+        first = momentum * first + (1 - momentum) * grad
+        second = 0.999 * second + 0.001 * grad**2
+        yield first / (1 - momentum**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+
+
+def slow_sign_descent(grads, momentum):
+    for grad in grads:
+        yield np.where(grad > 0, 1.0, 0.0) - np.where(grad < 0, 1.0, 0.0)
+
+
+def slow_centralized_sgd(grads, momentum):
+    for grad in grads:
+        if grad.ndim == 1:
+            yield grad
+        else:
+            columns = [grad[:, unit] - sum(grad[:, unit]) / len(grad) for unit in range(3)]
+            yield np.stack(columns, axis=1)
+
+
+SLOW = {
+    "sgd": slow_sgd,
+    "momentum": slow_momentum,
+    "adam": slow_adam,
+    "sign_descent": slow_sign_descent,
+    "centralized_sgd": slow_centralized_sgd,
+}
+
+
+def start():
+    rng = np.random.default_rng(9)
+    return {"kernel": rng.normal(size=(4, 3)), "bias": rng.normal(size=3)}
+
+
+def follow(name, hyper):
+    """Return the parameters after each step on fixed gradients."""
+    optimizer = make_optimizer(name, hyper)
+    params = jax.tree.map(jnp.asarray, start())
+    state, path = optimizer.init(params), []
+    for grad in gradients():
+        updates, state = optimizer.update(jax.tree.map(jnp.asarray, grad), state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return path
+
+
+def test_there_is_a_slow_twin_of_every_optimizer():
+    assert set(SLOW) == set(DIRECTIONS)
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_it_equals_its_slow_twin_with_decay_on_kernels_only(name):
+    path = follow(name, HYPER)
+    for leaf, weight_decay in [("kernel", HYPER.weight_decay), ("bias", 0.0)]:
+        weight = start()[leaf]
+        directions = SLOW[name]([grad[leaf] for grad in gradients()], HYPER.momentum)
+        for step, direction in enumerate(directions):
+            weight = weight - HYPER.learning_rate * (direction + weight_decay * weight)
+            # Adam's root of a running mean is good to a few dozen roundings.
+            np.testing.assert_allclose(path[step][leaf], weight, rtol=0, atol=1e-13)
+
+
+def test_centralized_gradients_sum_to_zero_over_a_units_incoming_weights():
+    grads = {
+        "kernel": jnp.asarray(gradients()[0]["kernel"]),
+        "filter": jnp.asarray(np.random.default_rng(1).normal(size=(3, 3, 2, 5))),
+        "bias": jnp.asarray(gradients()[0]["bias"]),
+    }
+    transform = centralize_per_unit()
+    centralized, _ = transform.update(grads, transform.init(grads))
+    np.testing.assert_allclose(centralized["kernel"].sum(0), np.zeros(3), atol=1e-14)
+    np.testing.assert_allclose(centralized["filter"].sum((0, 1, 2)), np.zeros(5), atol=1e-14)
+    np.testing.assert_array_equal(centralized["bias"], grads["bias"])
+    # It takes away one number a unit, no more, so that it is a projection.
+    removed = grads["kernel"] - centralized["kernel"]
+    np.testing.assert_allclose(np.ptp(removed, axis=0), np.zeros(3), atol=1e-14)
+    again, _ = transform.update(centralized, transform.init(grads))
+    np.testing.assert_allclose(again["filter"], centralized["filter"], atol=1e-15)
+
+
+def test_optax_centralizes_over_the_units_instead():
+    grad = {"kernel": jnp.asarray(gradients()[0]["kernel"])}
+    ours, theirs = centralize_per_unit(), optax.centralize()
+    by_unit, _ = ours.update(grad, ours.init(grad))
+    over_units, _ = theirs.update(grad, theirs.init(grad))
+    np.testing.assert_allclose(over_units["kernel"].sum(1), np.zeros(4), atol=1e-14)
+    assert np.abs(by_unit["kernel"].sum(1)).max() > 0.1
+    assert np.abs(by_unit["kernel"] - over_units["kernel"]).max() > 0.1
+
+
+def test_sign_descent_does_not_move_where_there_is_no_gradient():
+    optimizer = make_optimizer(
+        "sign_descent", SimpleNamespace(**{**vars(HYPER), "weight_decay": 0})
+    )
+    params = {"bias": jnp.ones(3)}
+    grads = {"bias": jnp.array([-1e-30, 0.0, 5.0])}
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_array_equal(updates["bias"], [0.3, 0.0, -0.3])
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_one_trace_serves_every_learning_rate_momentum_and_decay(name):
+    traces = 0
+
+    @jax.jit
+    def last(hyper):
+        nonlocal traces
+        traces += 1
+        return follow(name, SimpleNamespace(**hyper))[-1]
+
+    for learning_rate, momentum, weight_decay in [(0.3, 0.8, 0.1), (0.1, 0.5, 0.0)]:
+        numbers = {
+            "learning_rate": learning_rate,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+        }
+        expected = follow(name, SimpleNamespace(**numbers))[-1]
+        found = last(jax.tree.map(jnp.asarray, numbers))
+        for leaf in expected:
+            np.testing.assert_allclose(found[leaf], expected[leaf], rtol=0, atol=1e-13)
+    assert traces == 1
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_single_precision_stays_single(name):
+    optimizer = make_optimizer(name, SimpleNamespace(**jax.tree.map(np.float32, vars(HYPER))))
+    params = jax.tree.map(jnp.float32, start())
+    state = optimizer.init(params)
+    updates, after = optimizer.update(jax.tree.map(jnp.float32, gradients()[0]), state, params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {np.dtype(np.float32)}
+    assert jax.tree.map(jnp.result_type, after) == jax.tree.map(jnp.result_type, state)
+
+
+def test_an_unknown_optimizer_is_answered_with_all_names_and_the_nearest():
+    with pytest.raises(ValueError, match="nearest: momentum") as caught:
+        make_optimizer("momentun", HYPER)
+    assert all(name in str(caught.value) for name in DIRECTIONS)
+    assert "'momentun'" in str(caught.value)
+
+
+def test_a_name_like_no_other_has_no_nearest():
+    with pytest.raises(ValueError, match="there is no optimizer 'xyz'") as caught:
+        make_optimizer("xyz", HYPER)
+    assert "nearest" not in str(caught.value)
