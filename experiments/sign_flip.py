@@ -43,6 +43,7 @@ def prepare(config: Config) -> Plan:
     activations = tuple(get_activation(name).name for name in config.activations)
     if not activations or len(set(activations)) < len(activations):
         raise UsageError("--activations must name at least one activation, each once")
+    extras = tuple(get_activation(name).name for name in config.extras)
     if config.steps % RECORD_EVERY:
         raise UsageError(f"--steps must be a multiple of {RECORD_EVERY}, got {config.steps}")
     data = datasets.load(config.dataset, data_dir=config.data_dir or None)
@@ -60,6 +61,7 @@ def prepare(config: Config) -> Plan:
         data=data,
         widths=widths,
         activations=activations,
+        extras=tuple(name for name in activations if name in extras),
         target_loss=config.target_fraction * math.log(data.num_classes),
         session=Session(NAME, config, {"fingerprint": data.fingerprint}),
     )

@@ -18,7 +18,7 @@ this one). A seed draws digits and a start; every arm starts as the same functio
 Claims and their decision rules: `experiments._two_weights.claims`. Negative control: raw against
 raw with other digits and starts.
 
-    python -m experiments.two_weights                   about a quarter of a minute on two cores
+    python -m experiments.two_weights                   about 20 seconds on two cores
     python -m experiments.two_weights --preset=default  about a minute
 
 Headline of the quick run: at its best step 99% of the raw neuron's turns go back and it needs

@@ -267,7 +267,9 @@ def _read_cells(files: Sequence[Path]) -> xr.Dataset:
             for name, parts in values.items():
                 stored = cell[name]
                 is_text = h5py.check_string_dtype(stored.dtype) is not None
-                parts.append(stored.asstr()[...].astype(str) if is_text else stored[...])
+                column = stored.asstr()[...].astype(str) if is_text else stored[...]
+                # a truth value is stored as a small integer
+                parts.append(column.astype(bool) if parts[0].dtype == bool else column)
     joined = {
         name: (variable.dims, np.concatenate(values[name]), variable.attrs)
         for name, variable in first.variables.items()

@@ -1,6 +1,5 @@
 """Sweeps: blocks decide the numbers, whatever the devices, their order and their padding."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -27,7 +26,7 @@ BLOCK = 3
 SEEDS = [0, 1, 2, 0, 1, 2, 5]  # three seeds of two variants and one more: the last block is padded
 HYPERS = stack_hypers(
     [
-        Hyper(0.1 * (i + 1), weight_decay=0.1, centering=CENTERINGS["both" if i > 2 else "none"])
+        Hyper(0.1 * (i + 1), weight_decay=0.1, centering=CENTERINGS["input" if i > 2 else "none"])
         for i in range(7)
     ]
 )
@@ -76,7 +75,8 @@ def train(traced):
             traced[optimizer] = traced.get(optimizer, 0) + 1
             return NO_PROBE.init(params)
 
-        structure = Structure(MLP((4,), 3), categorical(), optimizer, 4, 6, record_every=2)
+        # Without hidden layers, which take longer to compile and are no business of a sweep.
+        structure = Structure(MLP((), 3), categorical(), optimizer, 4, 6, record_every=2)
         return make_train_fn(structure, data, NO_PROBE._replace(init=init))
 
     return {optimizer: build(optimizer) for optimizer in ("sgd", "momentum")}
@@ -95,7 +95,30 @@ def result(train, program):
     return joined(blocks)
 
 
-def test_two_devices_give_bitwise_what_one_gives(train, result):
+@pytest.fixture(scope="module")
+def vmapped(train, result):
+    """Return decay of the velocity -> trajectories, three replicas vmapped together."""
+    one = train["momentum"]
+    program = block_program(one, block=BLOCK, width=BLOCK, devices=DEVICES[:1])
+    found = {}
+    for momentum in (0.0, 0.9):
+        hypers = HYPERS._replace(momentum=np.full(7, momentum, np.float32))
+        blocks = run_blocks(one, KEYS, hypers, block=BLOCK, devices=DEVICES[:1], program=program)
+        found[momentum] = joined(blocks)
+    return found
+
+
+@pytest.fixture(scope="module")
+def count(traced, result, vmapped):
+    """Return how often each optimizer's replica was traced for two sweeps of three blocks each."""
+    return dict(traced)
+
+
+def test_each_static_group_is_traced_once_for_all_its_points_and_blocks(count):
+    assert count == {"sgd": 1, "momentum": 1}
+
+
+def test_two_devices_give_bitwise_what_one_gives(train, count, result):
     assert len(DEVICES) == 2
     on_both = run_sweep(train["sgd"], KEYS, HYPERS, block=BLOCK, devices=DEVICES)
     assert result.loss.shape == (7, 4)
@@ -123,35 +146,22 @@ def test_skipping_blocks_and_padding_change_no_number(train, program, result):
     assert_bitwise_equal(joined(four), select(result, slice(3, 7)))
 
 
-def test_a_sweep_is_a_loop_over_its_replicas_up_to_rounding(train, result):
-    run = jax.jit(train["sgd"].run)
+def test_a_sweep_is_a_loop_over_its_replicas_up_to_rounding(train, count, result):
+    run = jax.jit(train["sgd"].run, compiler_options={"xla_backend_optimization_level": 0})
+    draw_one = jax.jit(train["sgd"].draw)
     for row in range(len(KEYS)):
-        alone = run(train["sgd"].draw(KEYS[row]), select(HYPERS, row))
+        alone = run(draw_one(KEYS[row]), select(HYPERS, row))
         for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(result), strict=True):
             # Other programs may round differently: a few float32 roundings over four steps.
             np.testing.assert_allclose(one, other[row], rtol=1e-5, atol=1e-6)
 
 
-def test_replicas_vmapped_together_agree_with_single_ones_up_to_rounding(train, result):
-    wide = run_sweep(train["momentum"], KEYS, HYPERS, block=BLOCK, width=BLOCK, devices=DEVICES[:1])
-    with_no_momentum = HYPERS._replace(momentum=np.zeros(7, np.float32))
-    plain = run_sweep(
-        train["momentum"], KEYS, with_no_momentum, block=BLOCK, width=BLOCK, devices=DEVICES[:1]
-    )
-    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(result), strict=True):
+def test_replicas_vmapped_together_agree_with_single_ones_up_to_rounding(vmapped, result):
+    # Momentum without velocity is sgd.
+    leaves = zip(jax.tree.leaves(vmapped[0.0]), jax.tree.leaves(result), strict=True)
+    for one, other in leaves:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    assert np.abs(wide.loss - result.loss).max() > 1e-3
-
-
-def test_each_static_group_is_traced_once_for_all_its_points(train, traced):
-    points = grid(learning_rate=[0.1, 0.2, 0.3], weight_decay=[0.0, 0.1], label_noise=[0.0, 0.5])
-    keys, hypers = replica_keys(0, range(len(points))), stack_hypers(points)
-    assert num_blocks(len(points), BLOCK) == 4
-    for optimizer, one in train.items():
-        traced[optimizer] = 0
-        # Another block, so that no program made before can be reused.
-        run_sweep(one, keys, hypers, block=2, devices=DEVICES[:1])
-    assert traced == {"sgd": 1, "momentum": 1}
+    assert np.abs(vmapped[0.9].loss - result.loss).max() > 1e-3
 
 
 # --- bookkeeping, on a replica that compiles in no time -----------------------------------------
@@ -299,7 +309,7 @@ def test_the_number_of_blocks_is_rounded_up(replicas, block, blocks):
 def test_a_train_function_can_be_jitted_and_vmapped_like_any_function():
     keys, hypers = replica_keys(0, [0, 1]), stack_hypers([Hyper(0.1), Hyper(0.2)])
     found = jax.jit(jax.vmap(CHEAP))(keys, hypers)
-    np.testing.assert_array_equal(found.loss, expected_losses([0, 1], [0.1, 0.2]))
+    expected = expected_losses([0, 1], [0.1, 0.2])
+    np.testing.assert_allclose(found.loss, expected, rtol=3e-7)  # drawn in another program
     one = jax.jit(CHEAP)(keys[1], select(hypers, 1))
-    np.testing.assert_array_equal(one.loss, found.loss[1])
-    assert replace(CHEAP, draw=draw) == CHEAP
+    np.testing.assert_allclose(one.loss, expected[1], rtol=3e-7)

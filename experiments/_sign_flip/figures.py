@@ -32,6 +32,8 @@ def draw_figures(results: Results) -> Mapping[str, tuple[Figure, str]]:
         "centralization": _centralization,
     }
     figures = {}
+    if not results.plan.extras:
+        del drawn["centralization"]
     for name, draw in drawn.items():
         figure, caption = draw(results)
         figures[name] = (figure, f"{caption} {seeds} seeds.")
@@ -103,10 +105,8 @@ def _rates(results: Results) -> tuple[Figure, str]:
                     linewidth=0.9,
                     dashes=(1.5, 1.5),
                 )
-            ax.set_xscale("log", base=2)
-            ax.xaxis.set_major_formatter(PLAIN)
-            ax.set_yscale("log", base=2)
-            ax.yaxis.set_major_formatter(PLAIN)
+            _in_octaves(ax, "x")
+            _in_octaves(ax, "y")
     for row, words in enumerate(("full batch", f"batches of {results.plan.config.batch_size}")):
         axes[row, 0].set_ylabel(words)
     key(figure)
@@ -124,8 +124,7 @@ def _small_steps(results: Results) -> tuple[Figure, str]:
     )
     for column, activation in enumerate(activations):
         for offset, arm in ((-0.18, "raw"), (0.18, "centered")):
-            rows = results.rows("small", activation, arm)
-            small = rows.isel(variant=np.flatnonzero(rows.rule == "own"))
+            small = results.rows("full", activation, arm, rule="own")
             for ax, name in (
                 (axes[0, column], "reversal_fraction"),
                 (axes[1, column], "tortuosity"),
@@ -139,8 +138,7 @@ def _small_steps(results: Results) -> tuple[Figure, str]:
                 intervals = np.stack([_interval(row) for row in values])
                 strip(ax, np.arange(2) + offset, values, arm, intervals=intervals, spread=0.1)
         axes[1, column].set_xticks(range(2), ["small step", "best step"])
-        axes[1, column].set_yscale("log", base=2)
-        axes[1, column].yaxis.set_major_formatter(PLAIN)
+        _in_octaves(axes[1, column], "y")
     axes[0, 0].set_ylabel("turns that go back")
     axes[1, 0].set_ylabel("length / displacement")
     key(figure)
@@ -169,8 +167,7 @@ def _batch_size(results: Results) -> tuple[Figure, str]:
                 values = rows[name].transpose("seed", "layer", "batch_size").values
                 ax: Axes = axes[row, column]
                 band(ax, sizes, values[:, 0].astype(float), arm, label=f"{arm}, layer 1")
-                ax.set_xscale("log", base=2)
-                ax.xaxis.set_major_formatter(PLAIN)
+                _in_octaves(ax, "x")
                 ax.set_ylim(0.0, 1.03)
         chance_line(axes[1, column], coherence_chance_level(results.plan.data.x_train.shape[1]))
     axes[0, 0].set_ylabel("units of one sign")
@@ -185,7 +182,7 @@ def _batch_size(results: Results) -> tuple[Figure, str]:
 
 
 def _centralization(results: Results) -> tuple[Figure, str]:
-    activations = results.plan.activations
+    activations = results.plan.extras
     figure, axes = panels(1, len(activations), titles=_titles(activations, 1), height=2.4)
     for column, activation in enumerate(activations):
         ax = axes[0, column]
@@ -207,6 +204,14 @@ def _centralization(results: Results) -> tuple[Figure, str]:
         "one, which is the same function on the same path. Full batch, best rates; points are "
         "seeds, bars 95% intervals of the mean."
     )
+
+
+def _in_octaves(ax: Axes, axis: str) -> None:
+    bounds = ax.dataLim.intervalx if axis == "x" else ax.dataLim.intervaly
+    if not (np.isfinite(bounds).all() and bounds.max() > 0):
+        return  # nothing drawn: a logarithmic axis of no data cannot be
+    (ax.set_xscale if axis == "x" else ax.set_yscale)("log", base=2)
+    (ax.xaxis if axis == "x" else ax.yaxis).set_major_formatter(PLAIN)
 
 
 def _titles(activations: tuple[str, ...], rows: int) -> list[str]:

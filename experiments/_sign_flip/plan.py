@@ -38,10 +38,11 @@ class Config(CommonConfig):
     target_fraction: float = option(
         0.2, "Target loss, as a fraction of the uniform guess's ln K.", minimum=1e-6, maximum=0.99
     )
-    rates_per_octave: int = option(1, "Learning rates per factor of two.", minimum=1, maximum=8)
-    small_steps: int = option(
-        768, "Updates of the small-step comparison.", minimum=8, maximum=10**7
+    extras: tuple = option(
+        ("relu",),
+        "Activations to try gradient centralization, momentum, Adam and sign descent with.",
     )
+    rates_per_octave: int = option(1, "Learning rates per factor of two.", minimum=1, maximum=8)
     small_rate: float = option(
         0.5,
         "Small rate times lambda_max; below 1 nothing should zig-zag.",
@@ -58,17 +59,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "seeds": 32,
         "steps": 256,
         "batch_size": 64,
+        "extras": ("sigmoid", "tanh", "relu"),
         "rates_per_octave": 2,
-        "small_steps": 2048,
     },
     "paper": {
         "num_train": 0,
         "widths": ("128", "128", "128"),
         "seeds": 64,
         "steps": 512,
+        "extras": ("sigmoid", "tanh", "relu"),
         "batch_size": 64,
         "rates_per_octave": 2,
-        "small_steps": 4096,
         "block": 256,
     },
 }
@@ -93,6 +94,7 @@ class Plan(NamedTuple):
     data: Any
     widths: tuple[int, ...]
     activations: tuple[str, ...]
+    extras: tuple[str, ...]
     target_loss: float
     session: Session
 
@@ -107,14 +109,14 @@ def arms(activation: str, plan: Plan) -> tuple[str, ...]:
 def rate_ladder(plan: Plan, start: xr.Dataset, activation: str) -> list[int]:
     """Return the rungs k of the rates 2^(k / rates_per_octave) that span both arms' 2 / lambda.
 
-    From one octave below the critical rate of raw to one above that of centered.
+    `measure` widens the ladder where a best rate lies on its edge.
     """
     per_octave = plan.config.rates_per_octave
     low, high = (
         per_octave * math.log2(critical_rate(start, activation, arm)) for arm in ("raw", "centered")
     )
     low, high = min(low, high), max(low, high)
-    return list(range(math.floor(low) - per_octave, math.ceil(high) + per_octave + 1))
+    return list(range(math.floor(low), math.ceil(high) + 1))
 
 
 def critical_rate(start: xr.Dataset, activation: str, arm: str) -> float:
@@ -138,30 +140,29 @@ class Groups:
             for a in plan.activations
         }
         self.central = {
-            a: self._descent(a, "full", "centralized_sgd", config.steps, None)
-            for a in plan.activations
-        }
-        self.small = {
-            a: self._descent(a, "small", "sgd", config.small_steps, None) for a in plan.activations
+            a: self._descent(a, "full", "centralized_sgd", config.steps, None) for a in plan.extras
         }
         self.exact = {
             (a, o): self._descent(a, "exact", o, EXACT_STEPS, None)
-            for a in plan.activations
+            for a in plan.extras
             for o in EXACT_RATES
         }
 
     def descents(self, activation: str) -> list[Job]:
-        return [self.full[activation], self.minibatch[activation], self.central[activation]]
+        """Return the jobs that run an activation's ladder."""
+        central = [self.central[activation]] if activation in self.central else []
+        return [self.full[activation], self.minibatch[activation], *central]
 
     def jobs(self) -> list[tuple[Job, int]]:
-        """Return every job with the number of variants expected before widening."""
+        """Return every job with the number of variants expected, in the order they run."""
         rates = 6 * self.plan.config.rates_per_octave
         jobs = [(job, 4) for job in self.start.values()]
         for a in self.plan.activations:
             count = len(arms(a, self.plan))
-            jobs += [(self.full[a], count * rates), (self.minibatch[a], count * rates)]
-            jobs += [(self.central[a], 2 * rates), (self.small[a], 3)]
-        return [*jobs, *((job, 2) for job in self.exact.values())]
+            jobs += [(self.full[a], count * rates + 3), (self.minibatch[a], count * rates)]
+            jobs += [(self.central[a], 2 * rates)] if a in self.central else []
+            jobs += [(job, 2) for (name, _), job in self.exact.items() if name == a]
+        return jobs
 
     def start_variants(self, job):
         activation = job.group.identity["activation"]
@@ -201,12 +202,12 @@ class Groups:
         rate = EXACT_RATES[optimizer]
         return [self._variant(activation, arm, optimizer, rate) for arm in ("raw", "flipped")]
 
-    def _variant(self, activation, arm, optimizer, rate, **labels):
+    def _variant(self, activation, arm, optimizer, rate, rule="ladder"):
         labels = {
             "activation": activation,
             "arm": arm,
             "optimizer": optimizer,
-            **labels,
+            "rule": rule,
             "learning_rate": float(rate),
         }
         offset = AGAIN_OFFSET if arm == "again" else 0

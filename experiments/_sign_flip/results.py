@@ -35,18 +35,22 @@ class Results:
         """Return the seeds, in the order of every seed axis."""
         return self.part("start").seed.values
 
-    def rows(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> xr.Dataset:
-        """Return the variants of one arm, by ascending rate."""
-        key = (part, activation, arm, optimizer)
+    def rows(
+        self, part: str, activation: str, arm: str, optimizer: str = "sgd", rule: str = "ladder"
+    ) -> xr.Dataset:
+        """Return the variants of one arm whose rate was set by ``rule``, by ascending rate."""
+        key = (part, activation, arm, optimizer, rule)
         if key not in self._rows:
             self._rows[key] = self._select(*key)
         return self._rows[key]
 
-    def _select(self, part: str, activation: str, arm: str, optimizer: str) -> xr.Dataset:
+    def _select(
+        self, part: str, activation: str, arm: str, optimizer: str, rule: str
+    ) -> xr.Dataset:
         table = self.part(part)
         chosen = (table.activation == activation) & (table.arm == arm)
         if part != "start":
-            chosen &= table.optimizer == optimizer
+            chosen &= (table.optimizer == optimizer) & (table.rule == rule)
         rows = table.isel(variant=np.flatnonzero(chosen))
         return rows.sortby("learning_rate") if part != "start" else rows
 

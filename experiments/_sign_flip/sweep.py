@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments._progress import SweepProgress
 from experiments._session import Job
-from experiments._sign_flip.plan import EXACT_RATES, Groups, Plan, rate_ladder
+from experiments._sign_flip.plan import Groups, Plan, rate_ladder
 from experiments._sign_flip.results import Results, best_rate, edge_rungs
 from signdyn.records import load
 
@@ -28,12 +28,12 @@ def measure(plan: Plan) -> None:
                 _widen(
                     plan, groups, job, activation, rate_ladder(plan, start, activation), progress
                 )
-            job = groups.small[activation]
+            job = groups.full[activation]
             session.run(job.group, groups.small_variants(activation, start), progress, job.steps)
-            for optimizer in EXACT_RATES:
-                job = groups.exact[activation, optimizer]
-                variants = groups.exact_variants(activation, optimizer)
-                session.run(job.group, variants, progress, job.steps)
+            for (name, optimizer), job in groups.exact.items():
+                if name == activation:
+                    variants = groups.exact_variants(activation, optimizer)
+                    session.run(job.group, variants, progress, job.steps)
     session.finish()
 
 

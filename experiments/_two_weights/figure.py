@@ -31,7 +31,6 @@ class View(NamedTuple):
         arm: Look of the path.
         path: [step, 2] weights until the target.
         data: The arm's inputs, labels, minimum and lambda_max.
-        quadrants: Where single examples' updates point: ``same`` signs, ``opposite``, ``all``.
         corner: Where the compass stands, in fractions of the panel.
         note: Step size and outcome.
     """
@@ -40,7 +39,6 @@ class View(NamedTuple):
     arm: str
     path: np.ndarray
     data: xr.Dataset
-    quadrants: str
     corner: tuple[float, float]
     note: str
 
@@ -86,36 +84,28 @@ def _views(results: Results) -> list[View]:
     left, right = (0.01, 0.01), (0.69, 0.01)
     high = (0.69, 0.69)
 
-    def view(
-        arm: str,
-        method: str,
-        part: str,
-        rate: float,
-        quadrants: str,
-        corner: tuple,
-        color: str = "",
-    ) -> View:
+    def view(arm: str, method: str, part: str, rate: float, corner: tuple, color: str = "") -> View:
         data = results.rows("natural", arm).isel(seed=0)
         rows = results.rows(part, arm, rate).isel(seed=0)
         steps = float(rows.steps_to_target)
         count = len(rows.weights) if part == "single" or np.isnan(steps) else int(steps) + 1
         path = rows.weights.values[:count]
-        note = _note(part, rows)
-        return View(f"{arm}, {method}", color or arm, path, data, quadrants, corner, note)
+        path = path[np.isfinite(path).all(axis=1)]
+        return View(f"{arm}, {method}", color or arm, path, data, corner, _note(part, rows))
 
-    def at_best(arm: str, quadrants: str, corner: tuple) -> View:
+    def at_best(arm: str, corner: tuple) -> View:
         best = results.best_rate(arm)
         found = not np.isnan(best)
         method, rate = ("best step", best) if found else ("large step", LARGE_RATE)
-        return view(arm, method, "gradient", rate, quadrants, corner)
+        return view(arm, method, "gradient", rate, corner)
 
     return [
-        view("raw", "one example", "single", SINGLE_RATE, "same", left),
-        view("raw", "small step", "gradient", SMALL_RATE, "same", left),
-        at_best("raw", "same", left),
-        view("flipped", "one example", "single", SINGLE_RATE, "opposite", right),
-        at_best("centered", "all", high),
-        view("raw", "natural gradient", "natural", 1.0, "same", left, "natural_gradient"),
+        view("raw", "one example", "single", SINGLE_RATE, left),
+        view("raw", "small step", "gradient", SMALL_RATE, left),
+        at_best("raw", left),
+        view("flipped", "one example", "single", SINGLE_RATE, right),
+        at_best("centered", high),
+        view("raw", "natural gradient", "natural", 1.0, left, "natural_gradient"),
     ]
 
 
@@ -174,8 +164,9 @@ def _compass(ax: Axes, view: View) -> None:
     inset.set(aspect="equal", xlim=(-1.15, 1.15), ylim=(-1.15, 1.15))
     inset.axis("off")
     inset.add_patch(Circle((0, 0), 1.0, facecolor="white", edgecolor="none"))
-    first = {"same": (0, 180), "opposite": (90, 270), "all": (0, 90, 180, 270)}
-    for angle in first[view.quadrants]:
+    # an example's gradient is a multiple, of either sign, of its inputs
+    signs = np.prod(view.data.inputs.values, axis=1)
+    for angle in (*(0, 180) * bool(np.any(signs > 0)), *(90, 270) * bool(np.any(signs < 0))):
         inset.add_patch(Wedge((0, 0), 1.0, angle, angle + 90, facecolor=SHADE, edgecolor="none"))
     inset.plot(*_spokes(view.path).T, color=look(view.arm).color, linewidth=0.7)
     inset.add_patch(Circle((0, 0), 1.0, fill=False, edgecolor="#555555", linewidth=0.7))

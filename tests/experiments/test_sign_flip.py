@@ -14,7 +14,7 @@ from experiments._sign_flip.start import batch_sizes
 from signdyn.records import load
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY = ["--seeds=3", "--activations=relu", "--widths=4", "--steps=8", "--small_steps=8"]
+TOY = ["--seeds=3", "--activations=relu", "--widths=4", "--steps=8"]
 TOY += ["--batch_size=4", "--block=8", "--target_fraction=0.9"]
 
 

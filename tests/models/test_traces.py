@@ -14,6 +14,7 @@ from signdyn.models.mlp import MLP
 from signdyn.models.traces import init_params, site_means, trace_batch
 
 N = 12
+FAST = {"xla_backend_optimization_level": 0}  # compiling is all that takes time here
 MODEL = MLP((4, 3), 3, "tanh")
 CONSTANT = {
     "none": CENTERINGS["none"],
@@ -45,7 +46,7 @@ def sites_of(params, x, centering):
     return resolve_sites(centering, means, signs)
 
 
-traced = jax.jit(partial(trace_batch, MODEL, categorical()))
+traced = jax.jit(partial(trace_batch, MODEL, categorical()), compiler_options=FAST)
 
 
 def by_hand(params, x, sites):
@@ -68,12 +69,13 @@ def loss_by_hand(params, x, y, sites):
     return -log_p[jnp.arange(len(y)), y].sum() / len(y)
 
 
-grads_by_hand = jax.jit(jax.grad(loss_by_hand))
+grads_by_hand = jax.jit(jax.grad(loss_by_hand), compiler_options=FAST)
 example_grads = jax.jit(
     jax.vmap(
         lambda params, x, y, sites: jax.grad(loss_by_hand)(params, x[None], y[None], sites),
         (None, 0, 0, None),
-    )
+    ),
+    compiler_options=FAST,
 )
 
 
@@ -142,10 +144,11 @@ def test_site_means_are_the_means_before_centering_over_the_rows_given():
 def test_deltas_of_the_readout_are_the_residuals_of_the_likelihood(
     likelihood, labels, deltas_by_hand
 ):
-    model = MLP((), 1 if likelihood == bernoulli() else 3)
-    _, x, _ = problem()
-    params = init_params(model, jax.random.key(1), x)
-    traces = trace_batch(model, likelihood, params, x, jnp.asarray(labels))
+    params, x, _ = problem()
+    num_outputs = 1 if likelihood == bernoulli() else 3
+    layer = jax.tree.map(lambda leaf: leaf[..., :num_outputs], params["dense_0"])
+    trace = partial(trace_batch, MLP((), num_outputs), likelihood)
+    traces = jax.jit(trace, compiler_options=FAST)({"dense_0": layer}, x, jnp.asarray(labels))
     residuals = deltas_by_hand(np.asarray(traces.outputs), labels)
     np.testing.assert_allclose(traces.deltas[0], residuals, atol=1e-14)
 
@@ -176,9 +179,11 @@ class TwoHeads(nn.Module):
 
 
 def test_a_module_of_ones_own_is_traced_if_it_keeps_the_conventions():
-    _, x, y = problem()
-    params = init_params(TwoHeads(), jax.random.key(0), x)
-    traces = trace_batch(TwoHeads(), categorical(), params, x, y % 2)
+    params, x, y = problem()
+    layer = jax.tree.map(lambda leaf: leaf[..., :2], params["dense_0"])
+    params = {"left": layer, "right": jax.tree.map(jnp.negative, layer)}
+    trace = jax.jit(partial(trace_batch, TwoHeads(), categorical()), compiler_options=FAST)
+    traces = trace(params, x, y % 2)
     np.testing.assert_array_equal(traces.inputs[1], x**2)
     np.testing.assert_array_equal(traces.deltas[0], traces.deltas[1])
     for index, name in enumerate(TwoHeads.layer_names):
