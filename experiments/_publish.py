@@ -89,7 +89,8 @@ def show(outcomes: Sequence[Outcome]) -> None:
         print(textwrap.fill(f"{outcome.name}: {outcome.answer}", 100))
     written = dict.fromkeys(_short(path) for outcome in outcomes for path in outcome.written)
     print("wrote " + ", ".join(written))
-    for problem in dict.fromkeys(p for outcome in outcomes for p in outcome.problems):
+    # the last page knows of all experiments
+    for problem in outcomes[-1].problems:
         print(f"note: {problem}")
 
 

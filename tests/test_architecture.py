@@ -1,6 +1,8 @@
 """The layers of the code base, read from its imports, and a checker that is itself checked."""
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("signdyn", "experiments", "scripts")
-MAX_LINES = 250
+MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
@@ -162,11 +164,28 @@ def violations(sources: dict[str, str]) -> list[str]:
         found.extend(outside_complaints(path, names, tree))
         if not ast.get_docstring(tree):
             found.append(f"{path} has no docstring")
-        if path.startswith("signdyn/") and (length := len(source.splitlines())) > MAX_LINES:
-            found.append(f"{path} has {length} lines, more than {MAX_LINES}")
+        if path.startswith("signdyn/") and (length := code_lines(source, tree)) > MAX_LINES:
+            found.append(f"{path} has {length} lines of code, more than {MAX_LINES}")
     if members := circle(graph):
         found.append(f"import circle: {' -> '.join(members)}")
     return found
+
+
+def code_lines(source: str, tree: ast.Module) -> int:
+    """Return the number of lines that hold code, not only a docstring or a comment."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and ast.get_docstring(node) is not None
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    empty = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in empty and token.type != tokenize.ENDMARKER:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    return len(lines - docstrings)
 
 
 def code_base() -> dict[str, str]:
@@ -255,7 +274,7 @@ BREACHES = {
     "matplotlib": (STATS, "import matplotlib.pyplot as plt", "imports matplotlib"),
     "h5netcdf": (ONE, "import h5netcdf", "imports h5netcdf"),
     "a result written elsewhere": (ONE, "dataset.to_netcdf('x')", "calls to_netcdf"),
-    "too many lines": (STATS, "\n" * (MAX_LINES + 1), f"has {MAX_LINES + 2} lines"),
+    "too many lines": (STATS, "x = 1\n" * (MAX_LINES + 1), f"has {MAX_LINES + 1} lines"),
 }
 
 

@@ -305,6 +305,8 @@ def test_label_noise_changes_the_labels_that_are_trained_on_but_not_those_of_the
 
 def test_the_start_differs_from_the_draw_by_init_scale_and_matching_only():
     structure, draw = structure_of(BATCH), draw_of(jax.random.key(0))
+    biased = {name: {**layer, "bias": layer["bias"] + 1} for name, layer in draw.params.items()}
+    draw = draw._replace(params=biased)
     centering = combine(CENTERINGS["both"], CENTERINGS["flip"])
     plain = start_replica(structure, DATA, draw, Hyper(0.1, init_scale=2.0))
     centered = start_replica(structure, DATA, draw, Hyper(0.1, init_scale=2.0, centering=centering))

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 import jax.numpy as jnp
 import numpy as np
 
+from experiments._best_rate import best_rate
 from experiments._sign_flip.plan import EXACT_RATES
-from experiments._sign_flip.results import Results, best_rate
+from experiments._sign_flip.results import Results
 from experiments._sign_flip.start import batch_sizes
 from signdyn.activations import get_activation
 from signdyn.claims import (

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from experiments._best_rate import best_rate
 from experiments._sign_flip.plan import critical_rate
-from experiments._sign_flip.results import Results, best_rate
+from experiments._sign_flip.results import Results
 from experiments._sign_flip.start import batch_sizes
 from signdyn.diagnostics.signs import coherence_chance_level
 from signdyn.report.figures import band, chance_line, key, panels, strip
@@ -207,7 +208,7 @@ def _centralization(results: Results) -> tuple[Figure, str]:
 
 
 def _in_octaves(ax: Axes, axis: str) -> None:
-    bounds = ax.dataLim.intervalx if axis == "x" else ax.dataLim.intervaly
+    bounds = np.asarray(ax.dataLim.intervalx if axis == "x" else ax.dataLim.intervaly)
     if not (np.isfinite(bounds).all() and bounds.max() > 0):
         return  # nothing drawn: a logarithmic axis of no data cannot be
     (ax.set_xscale if axis == "x" else ax.set_yscale)("log", base=2)

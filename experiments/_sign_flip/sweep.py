@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from experiments._best_rate import best_rate, edge_rungs
 from experiments._progress import SweepProgress
 from experiments._session import Job
 from experiments._sign_flip.plan import Groups, Plan, rate_ladder
-from experiments._sign_flip.results import Results, best_rate, edge_rungs
+from experiments._sign_flip.results import Results
 from signdyn.records import load
 
 QUESTION = "is the common sign of gradients the cause of the zig-zag, or the activations' mean?"

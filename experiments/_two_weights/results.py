@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from experiments._sign_flip.results import best_for_others, best_rate
+from experiments._best_rate import best_for_others, best_rate
 from signdyn.records import load
 from signdyn.report.formats import Table
 

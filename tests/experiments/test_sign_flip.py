@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments._sign_flip.results import best_for_others, best_rate, edge_rungs
+from experiments._best_rate import best_for_others, best_rate, edge_rungs
 from experiments._sign_flip.start import batch_sizes
 from signdyn.records import load
 

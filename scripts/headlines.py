@@ -1,0 +1,59 @@
+"""Prints the README's headline numbers from the run recorded in docs/record.
+
+./scripts/headlines.py --write puts them into README.md between its two markers.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "docs" / "record"
+MARKERS = "<!-- headlines -->", "<!-- /headlines -->"
+
+ROWS = (
+    ("sign_flip", "flip_coherence_relu", "common sign lost by flipping (coherence, relu)"),
+    ("sign_flip", "flip_exact_full", "loss changed by flipping, largest over all steps (nat)"),
+    ("sign_flip", "center_steps_full_sigmoid", "steps to target, raw / centered, sigmoid"),
+    ("sign_flip", "center_steps_full_tanh", "the same, tanh"),
+    ("sign_flip", "center_steps_full_relu", "the same, relu"),
+    ("sign_flip", "small_zigzag_sigmoid", "turns that go back at a small step, raw sigmoid"),
+    ("sign_flip", "small_slower_sigmoid", "steps there to equal loss, raw / centered, sigmoid"),
+    ("two_weights", "center_steps", "two weights: steps to target, raw / centered"),
+)
+"""Experiment, claim, and what the README calls it."""
+
+
+def headlines(record: Path = RECORD) -> str:
+    """Return the table of headline numbers as Markdown, with the run they are from."""
+    lines = ["| measured, 16 seeds | effect [interval] | verdict |", "|---|---|---|"]
+    for experiment, claim, words in ROWS:
+        findings = json.loads((record / experiment / "claims.json").read_text())["findings"]
+        found = next(finding for finding in findings if finding["id"] == claim)
+        numbers = "{effect:.3g} [{low:.3g}, {high:.3g}]".format(**found)
+        lines.append(f"| {words} | {numbers} | {found['verdict']} |")
+    environment = json.loads((record / "sign_flip" / "run.json").read_text())["environment"]
+    lines += [
+        "",
+        f"From `python -m experiments.all --out=docs/record` ({environment['device']}, "
+        f"{environment['devices']} devices, JAX {environment['packages']['jax']}); every claim "
+        "with its rule is in `docs/record/*/claims.json`, and in the page that the command writes.",
+    ]
+    return "\n".join(lines)
+
+
+def updated(readme: str, block: str) -> str:
+    """Return the README's text with the block between its markers replaced."""
+    before, rest = readme.split(MARKERS[0])
+    _, after = rest.split(MARKERS[1])
+    return f"{before}{MARKERS[0]}\n{block}\n{MARKERS[1]}{after}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in ([], ["--write"]):
+        sys.exit("usage: headlines.py [--write]")
+    if sys.argv[1:]:
+        path = ROOT / "README.md"
+        path.write_text(updated(path.read_text(), headlines()))
+    else:
+        print(headlines())
