@@ -381,6 +381,15 @@ def test_label_noise_zero_leaves_all_labels_and_one_redraws_all():
     assert noisy_labels(uniforms.at[1].set(1 - 2.0**-24), labels, 3, 1.0).max() == 2
 
 
+def test_whether_a_label_is_redrawn_says_nothing_about_what_it_becomes():
+    uniforms = jnp.asarray(np.random.default_rng(2).uniform(size=(2, 6000)))
+    unseen = jnp.full(6000, 9)  # no class, so that every redrawn label shows
+    redrawn = np.asarray(noisy_labels(uniforms, unseen, 3, 0.3))
+    counts = np.bincount(redrawn[redrawn != 9], minlength=3)
+    # 600 of each class, binomial deviation 23.
+    assert np.abs(counts - 600).max() < 100
+
+
 def test_label_noise_is_nested_and_changes_the_promised_share():
     uniforms = jnp.asarray(np.random.default_rng(1).uniform(size=(2, 6000)))
     labels = jnp.asarray(np.arange(6000) % 3)
