@@ -90,6 +90,7 @@ class Session:
         )
         self._programs: dict[str, Future] = {}
         self._announced: list[Group] = []
+        self._cells_run = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
 
     def announce(self, jobs: Sequence[tuple[Job, int]], describe: str) -> None:
@@ -128,7 +129,7 @@ class Session:
         and of those announced after it; a run that has everything compiles nothing.
         """
         progress.doing(group.name)
-        run_group(
+        self._cells_run += run_group(
             self.folder,
             group,
             variants,
@@ -138,11 +139,13 @@ class Session:
         )
 
     def finish(self) -> None:
-        """Add the wall time to run.json and let the compiler threads go."""
+        """Add the wall time to run.json, if anything ran; let the compiler threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         path = self.folder / "run.json"
-        seconds = round(time.monotonic() - self.begun, 1)
-        write_json(path, {**read_json(path), "wall_seconds": seconds})
+        content = read_json(path)
+        if self._cells_run or "wall_seconds" not in content:
+            seconds = round(time.monotonic() - self.begun, 1)
+            write_json(path, {**content, "wall_seconds": seconds})
 
     def _program(self, group: Group) -> Callable:
         if group.name not in self._programs:

@@ -15,7 +15,8 @@ say "ruff format --check"
 "$python" -m ruff format --check
 say "pyrefly"
 "$python" -m pyrefly check --python-interpreter-path "$python"
-# Everything: on two processes. A selection: as asked for, since --pdb and -s want a single one.
-(($#)) || set -- -n 2 --dist worksteal
+# Everything: on two processes, a file on one of them, for some files share a costly run.
+# A selection: as asked for, since --pdb and -s want a single process.
+(($#)) || set -- -n 2 --dist loadfile
 say "pytest $*"
 exec "$python" -m pytest "$@"
