@@ -136,6 +136,7 @@ class Session:
             self.layout,
             program=lambda: self._program(group),
             on_block=lambda replicas, seconds: progress.advance(replicas * steps),
+            on_damage=lambda names: print(f"  redoing what is damaged: {', '.join(names)}"),
         )
 
     def finish(self) -> None:

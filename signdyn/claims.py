@@ -112,7 +112,8 @@ class Finding(NamedTuple):
 def always(value: float) -> Rule:
     """Return the rule that every single value equals ``value`` exactly.
 
-    The interval must be the range of the values. NaN refutes.
+    The interval must be the range of the values. A NaN among numbers refutes; where there is no
+    number at all nothing is decided.
 
     Example:
         >>> always(0.0).decide(Interval(0.0, 0.0, 0.0, 1.0, 16, 0), float("nan"))
@@ -125,7 +126,8 @@ def always(value: float) -> Rule:
         exact = interval.low == value == interval.high and interval.left_out == 0
         return SUPPORTED if exact else REFUTED
 
-    return Rule(f"supported if every value is exactly {value:g}; refuted otherwise", decide)
+    text = f"supported if every value is exactly {value:g}, refuted if one is not; without any "
+    return Rule(text + "value inconclusive", decide)
 
 
 def above(threshold: float) -> Rule:

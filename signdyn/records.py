@@ -235,6 +235,8 @@ def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:
     """
     folder = Path(run_dir)
     ledger = read_ledger(folder)
+    if not (ledger.good or ledger.damaged):
+        raise RecordsError(f"load: there are no results in {folder}; it should be a run's folder.")
     if ledger.damaged:
         raise RecordsError(
             f"load: {folder} has damaged cells ({'; '.join(ledger.damaged[:3])}); "
@@ -245,8 +247,7 @@ def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:
         part = parts[0]
     if part not in parts:
         raise RecordsError(
-            f"load: {folder} has the parts {', '.join(parts) or '(none)'}; "
-            f"choose one with part=, got {part!r}."
+            f"load: {folder} has the parts {', '.join(parts)}; choose one with part=, got {part!r}."
         )
     files = [
         folder / "cells" / entry["file"] for entry in ledger.good.values() if entry["part"] == part
@@ -330,6 +331,7 @@ def _check_same_config(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
     old = old if isinstance(old, Mapping) else {}
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     changes = ", ".join(f"{name}={old.get(name)!r} there, {new.get(name)!r} here" for name in names)
+    changes = changes or "other options"
     raise RecordsError(
         f"the folder {folder} holds a run of another configuration ({changes}); "
         "name another folder with --out, or remove that one."

@@ -76,6 +76,9 @@ def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> lis
         [[0, 1], [2]]
     """
     rows = [(variant, seed) for variant in variants for seed in layout.seeds]
+    settings = ("jax_enable_x64", "jax_default_matmul_precision")
+    numerics = [getattr(jax.config, name) for name in settings]
+    numerics += sorted({device.platform for device in layout.devices})
     cells = []
     for index in range(num_blocks(len(rows), layout.block)):
         own = rows[index * layout.block : (index + 1) * layout.block]
@@ -86,6 +89,7 @@ def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> lis
             "block": layout.block,
             "width": layout.width,
             "jax": jax.__version__,
+            "numerics": numerics,
             "replicas": [
                 [dict(v.labels), _numbers(v.hyper), v.seed_offset, seed] for v, seed in own
             ],
@@ -103,6 +107,7 @@ def run_group(
     *,
     program: Callable[[], Callable] | None = None,
     on_block: Callable[[int, float], None] = lambda replicas, seconds: None,
+    on_damage: Callable[[Sequence[str]], None] = lambda names: None,
 ) -> int:
     """Run the variants' missing cells and write each as it finishes; return how many ran.
 
@@ -113,9 +118,14 @@ def run_group(
         layout: Seeds, blocks and devices.
         program: Gives the program if it was compiled ahead; asked only if a cell is missing.
         on_block: Called with (replicas, seconds) after each block, skipped ones included.
+        on_damage: Called with what is damaged in the folder, whatever group it belongs to; its
+            cells count as missing from then on.
     """
     cells = plan_cells(group, variants, layout)
-    done = mend_ledger(folder).good
+    ledger = mend_ledger(folder)
+    if ledger.damaged:
+        on_damage(ledger.damaged)
+    done = ledger.good
     skip = frozenset(i for i, cell in enumerate(cells) if cell.id in done)
     for index in sorted(skip):
         on_block(len(cells[index].replicas), 0.0)

@@ -125,7 +125,7 @@ def run_blocks(
         width: Replicas vmapped together.
         devices: Where to run.
         skip: Indices of blocks not to run.
-        program: From `compile_block`, if it was compiled ahead.
+        program: From `block_program`, if it was compiled ahead.
 
     Raises:
         ValueError: If the counts do not fit together.

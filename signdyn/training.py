@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -206,6 +207,11 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         >>> bool(trajectory.loss[-1] < trajectory.loss[0]), int(trajectory.diverged_at) == NEVER
         (True, True)
     """
+    if data.x_train.ndim != 2 or not np.issubdtype(data.y_train.dtype, np.integer):
+        raise ValueError(
+            "make_train_fn: x_train must be [examples, features] and y_train integer classes, got "
+            f"{data.x_train.shape=} and {data.y_train.dtype=}; flatten inputs, number the classes."
+        )
     num_examples, num_features = data.x_train.shape
     batch_size = structure.batch_size
     if batch_size is not None and batch_size > num_examples:

@@ -201,7 +201,7 @@ def test_a_run_of_two_parts_asks_which(run):
 
 def test_a_folder_without_results_says_so(tmp_path):
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(RecordsError, match=r"has the parts \(none\)"):
+        with pytest.raises(RecordsError, match="there are no results in"):
             load(folder)
 
 

@@ -118,6 +118,7 @@ def test_the_same_command_again_computes_nothing_and_changes_nothing(place):
     victim.write_bytes(victim.read_bytes()[:-100])
     done = run(*TOY, *words, cache=place / "cache")
     assert done.returncode == 0, done.stderr
+    assert f"redoing what is damaged: {victim.name} (checksum differs)" in done.stdout
     assert files(place / "1") == before
     assert len((place / "1" / "sign_flip" / "ledger.jsonl").read_bytes().splitlines()) == len(
         ledger.splitlines()
