@@ -26,7 +26,8 @@ ROWS = (
 
 def headlines(record: Path = RECORD) -> str:
     """Return the table of headline numbers as Markdown, with the run they are from."""
-    lines = ["| measured, 16 seeds | effect [interval] | verdict |", "|---|---|---|"]
+    seeds = json.loads((record / "sign_flip" / "claims.json").read_text())["run"]["seeds"]
+    lines = [f"| measured, {seeds} seeds | effect [interval] | verdict |", "|---|---|---|"]
     for experiment, claim, words in ROWS:
         findings = json.loads((record / experiment / "claims.json").read_text())["findings"]
         found = next(finding for finding in findings if finding["id"] == claim)

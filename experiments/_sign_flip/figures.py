@@ -76,7 +76,7 @@ def _sign_and_mean(results: Results) -> tuple[Figure, str]:
     key(figure)
     return figure, (
         "Above: training loss with full batches, every arm at its own best rate; median and "
-        "quartiles over seeds. Raw and flipped are one line: they agree bit for bit. Below: sign "
+        "quartiles over seeds. Where raw and flipped agree they are one line. Below: sign "
         "coherence of the first layer's gradients on the way to the target; points are seeds, "
         "bars 95% intervals of the mean, the dotted line is what random signs give."
     )
@@ -147,7 +147,7 @@ def _small_steps(results: Results) -> tuple[Figure, str]:
     return figure, (
         "Zig-zag until the target: share of turns with negative cosine (above) and tortuosity "
         f"(below), at a small step (rate x lambda_max = {rate:g} for each arm) and at each arm's "
-        "best rate. Points are seeds, bars 95% intervals of the mean. Small steps do not zig-zag."
+        "best rate. Points are seeds, bars 95% intervals of the mean."
     )
 
 
@@ -200,10 +200,9 @@ def _centralization(results: Results) -> tuple[Figure, str]:
     axes[0, 0].set_ylabel("steps to target")
     key(figure)
     return figure, (
-        "Gradient centralization removes each unit's mean gradient. It helps the raw network, "
-        "whose outlier direction is nearly the all-ones vector, and no longer helps the flipped "
-        "one, which is the same function on the same path. Full batch, best rates; points are "
-        "seeds, bars 95% intervals of the mean."
+        "Steps to target without and with gradient centralization, which removes each unit's mean "
+        "gradient, for the raw and the flipped network, the same function at the start. Full "
+        "batch, best rates; points are seeds, bars 95% intervals of the mean."
     )
 
 
