@@ -18,7 +18,8 @@ LAYERS = (
     ("types",),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats", "records"),
     ("analysis", "models", "claims"),
-    ("optimizers",),
+    ("preconditioning",),
+    ("optimizers", "replicas"),
     ("training",),
     ("sweeps",),
     ("resume", "report"),
@@ -27,6 +28,7 @@ LAYERS = (
 # Inside a package, modules do not import each other, unless its own order is written here.
 # A private module (`_name`) serves its whole package, whatever the order.
 INNER_LAYERS = {
+    "signdyn.analysis": (("fisher", "layers", "natural", "theory"), ("kfac", "spectrum")),
     "signdyn.data": (("dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
     "signdyn.report": (
         ("html", "names", "numbers"),
@@ -42,7 +44,7 @@ INNER_LAYERS = {
 HOMES = {
     "absl": ("experiments/", "scripts/"),
     "flax": ("signdyn/models/",),
-    "optax": ("signdyn/optimizers.py", "signdyn/training.py"),
+    "optax": ("signdyn/preconditioning.py", "signdyn/optimizers.py", "signdyn/training.py"),
     "matplotlib": ("signdyn/report/", "experiments/"),
     **dict.fromkeys(["h5netcdf", "h5py", "netCDF4", "zarr"], ("signdyn/records.py",)),
 }
