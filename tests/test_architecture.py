@@ -215,9 +215,12 @@ SOUND = {
     "signdyn/data/npz.py": "from . import dataset",
     "signdyn/data/_cache.py": "from signdyn.types import Params",
     "signdyn/analysis/__init__.py": "",
-    "signdyn/analysis/fisher.py": "import signdyn.stats as s, signdyn.types\nfrom . import _solve",
-    "signdyn/analysis/natural.py": "from signdyn.analysis._solve import solve",
-    "signdyn/analysis/_solve.py": "import numpy",
+    "signdyn/analysis/fisher.py": "import signdyn.stats as s, signdyn.types",
+    "signdyn/analysis/spectrum.py": "from signdyn.analysis import fisher",
+    "signdyn/diagnostics/__init__.py": "",
+    "signdyn/diagnostics/signs.py": "import signdyn.types\nfrom . import _counts",
+    "signdyn/diagnostics/zigzag.py": "from signdyn.diagnostics._counts import count",
+    "signdyn/diagnostics/_counts.py": "import numpy",
     "signdyn/models/__init__.py": "",
     "signdyn/models/mlp.py": "import flax.linen as nn\nfrom signdyn.data import load",
     "signdyn/optimizers.py": "import optax",
@@ -233,7 +236,7 @@ SOUND = {
 }
 
 STATS, FISHER, ONE = "signdyn/stats.py", "signdyn/analysis/fisher.py", "experiments/one.py"
-NATURAL, SOLVE = "signdyn/analysis/natural.py", "signdyn/analysis/_solve.py"
+ZIGZAG, COUNTS = "signdyn/diagnostics/zigzag.py", "signdyn/diagnostics/_counts.py"
 HIGHER, SIBLING = "not in a lower layer", "modules of one package"
 BREACHES = {
     "a higher layer": (STATS, "from signdyn.analysis.fisher import f", HIGHER),
@@ -249,10 +252,10 @@ BREACHES = {
     "the same layer": (STATS, "from signdyn.records import load", HIGHER),
     "a package of the same layer": (FISHER, "import signdyn.models.mlp", HIGHER),
     "the root package": (STATS, "import signdyn", "the root package"),
-    "a sibling": (NATURAL, "from signdyn.analysis.fisher import f", SIBLING),
-    "a sibling, relative": (NATURAL, "from .fisher import f", SIBLING),
-    "a sibling, in a function": (NATURAL, "def f():\n    from . import fisher", SIBLING),
-    "a sibling, from a private module": (SOLVE, "from . import fisher", SIBLING),
+    "a sibling": (ZIGZAG, "from signdyn.diagnostics.signs import f", SIBLING),
+    "a sibling, relative": (ZIGZAG, "from .signs import f", SIBLING),
+    "a sibling, in a function": (ZIGZAG, "def f():\n    from . import signs", SIBLING),
+    "a sibling, from a private module": (COUNTS, "from . import signs", SIBLING),
     "a sibling against the inner order": (
         "signdyn/data/dataset.py",
         "import signdyn.data.npz",
@@ -262,7 +265,7 @@ BREACHES = {
     "its own package": ("signdyn/data/npz.py", "from signdyn.data import load", SIBLING),
     "a private module elsewhere": (
         "signdyn/training.py",
-        "from .analysis import _solve",
+        "from .diagnostics import _counts",
         "private",
     ),
     "a module without a layer": ("signdyn/surprise.py", "import signdyn.types", "no place"),
