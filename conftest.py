@@ -6,6 +6,7 @@ In the root and not under tests/, so that the doctests of signdyn/ run under it 
 import os
 
 os.environ["MPLBACKEND"] = "agg"  # no window, whatever the machine
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # workers share the cores
 
 import hypothesis
 import jax

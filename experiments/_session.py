@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,17 +71,22 @@ class Session:
         name: The experiment's.
         config: Its options.
         extra: More that decides the numbers, such as the data's fingerprint.
+        double: Whether to compute in float64, inside `precision`; False leaves it to JAX's flag.
     """
 
-    def __init__(self, name: str, config: CommonConfig, extra: dict[str, Any]):
+    def __init__(
+        self, name: str, config: CommonConfig, extra: dict[str, Any], *, double: bool = False
+    ):
         """Open or check the run's folder; raises `RecordsError` if it is another run's."""
+        self._double = double
         self.name = name
         self.folder = Path(config.out) / name
         self.begun = time.monotonic()
         values = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_IN_CONFIG}
         devices = jax.local_devices()
         on_cpu = devices[0].platform == "cpu"
-        open_run(self.folder, {**values, **extra}, environment())
+        with self.precision():
+            open_run(self.folder, {**values, **extra}, environment())
         self.layout = Layout(
             seeds=range(config.seeds),
             root=config.root_seed,
@@ -92,6 +98,10 @@ class Session:
         self._announced: list[Group] = []
         self._cells_run = 0
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
+
+    def precision(self) -> AbstractContextManager:
+        """Return the context in which all of the run's arrays are made; a thread has its own."""
+        return jax.enable_x64(True) if self._double else nullcontext()
 
     def announce(self, jobs: Sequence[tuple[Job, int]], describe: str) -> None:
         """Print what will run: programs, replicas, steps, memory, devices, time.
@@ -139,6 +149,25 @@ class Session:
             on_damage=lambda names: print(f"  redoing what is damaged: {', '.join(names)}"),
         )
 
+    def run_all(
+        self, make_jobs: Callable[[], Sequence[tuple[Job, Sequence[Variant]]]], describe: str
+    ) -> None:
+        """Announce the jobs with their variants, and run every cell that is not yet on disk.
+
+        Args:
+            make_jobs: Called in the run's precision.
+            describe: The experiment's question, one line.
+        """
+        with self.precision():
+            jobs = make_jobs()
+            self.announce([(job, len(variants)) for job, variants in jobs], describe)
+            seeds = len(self.layout.seeds)
+            total = sum(len(variants) * seeds * job.steps for job, variants in jobs)
+            with SweepProgress(total) as progress:
+                for job, variants in jobs:
+                    self.run(job.group, variants, progress, job.steps)
+        self.finish()
+
     def finish(self) -> None:
         """Add the wall time to run.json, if anything ran; let the compiler threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -161,7 +190,8 @@ class Session:
         program: Any = block_program(
             group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
         )
-        return program.lower(*self._arguments(group)).compile()
+        with self.precision():
+            return program.lower(*self._arguments(group)).compile()
 
     def _arguments(self, group: Group):
         rows = self.layout.block * len(self.layout.devices)

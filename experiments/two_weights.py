@@ -27,13 +27,12 @@ Headline of the quick run: at its best step 99% of the raw neuron's turns go bac
 
 from experiments._cli import run
 from experiments._publish import Outcome, Publication, publish, show
-from experiments._session import check_out, start_jax
+from experiments._session import Session, check_out, start_jax
 from experiments._two_weights.claims import FIGURE, answer, decide_claims
 from experiments._two_weights.figure import draw_figure
-from experiments._two_weights.plan import NAME, PRESETS, Config, Plan
+from experiments._two_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
 from experiments._two_weights.problem import two_classes
 from experiments._two_weights.results import Results, descents_table
-from experiments._two_weights.sweep import DoubleSession, measure_all
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
@@ -49,13 +48,15 @@ def prepare(config: Config) -> Plan:
     check_out(config.out)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     start_jax(config)
-    session = DoubleSession(NAME, config, {"fingerprint": data.fingerprint, "dtype": "float64"})
+    extra = {"fingerprint": data.fingerprint, "dtype": "float64"}
+    # float64: methods are compared, not rounding
+    session = Session(NAME, config, extra, double=True)
     return Plan(config, *two_classes(data), data.fingerprint, session)
 
 
 def execute(plan: Plan) -> Outcome:
     """Run what is missing, decide the claims from the record, draw, write."""
-    measure_all(plan, QUESTION)
+    plan.session.run_all(lambda: make_jobs(plan), QUESTION)
     folder = plan.session.folder
     results = Results(folder)
     findings = decide_claims(results)

@@ -4,14 +4,16 @@ After the input and after every nonlinearity stands a *site*, which turns activa
 
     h = s * (a + offset - c_const * m_const - c_batch * mean_batch(a))
 
-with ``s`` in {+1, -1} per unit and ``m_const`` the unit's mean over the training set at
-initialization. A `Centering` holds the coefficients (what a sweep varies), a `Site` what they
-come to for one unit of one network (what a model applies). `match_dense` rewrites the layer
-that reads a site so that the network starts as the same function whatever the coefficients.
+with ``s`` in {+1, -1} per unit, times a common scale, and ``m_const`` the unit's mean over the
+training set at initialization. A `Centering` holds the coefficients (what a sweep varies), a
+`Site` what they come to for one unit of one network (what a model applies). `match_dense` rewrites
+the layer that reads a site so that the network starts as the same function whatever the
+coefficients.
 
 Knows arrays only: no model, no framework.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,12 +31,15 @@ class SiteCentering(NamedTuple):
         batch: Multiple of the batch mean that is subtracted (1 is mean-only batch norm).
         offset: Number added to every unit, in units of the activation.
         flip: 1 to give every unit a random sign, 0 to leave all signs +1.
+        scale: Number that multiplies every unit, after all else. An offset of 1 and a scale of
+            1/2 make sigmoid(2 z) of tanh(z).
     """
 
     constant: Float[Array, "..."] | float = 0.0
     batch: Float[Array, "..."] | float = 0.0
     offset: Float[Array, "..."] | float = 0.0
     flip: Float[Array, "..."] | float = 0.0
+    scale: Float[Array, "..."] | float = 1.0
 
 
 class Centering(NamedTuple):
@@ -74,31 +79,41 @@ def offset(hidden: float, *, input: float = 0.0) -> Centering:
 
 
 def combine(*centerings: Centering) -> Centering:
-    """Return the centering that does what all of ``centerings`` do; coefficients add up.
+    """Return the centering that does what all of ``centerings`` do.
+
+    Coefficients add up, scales multiply, and any flip flips.
+
+    Raises:
+        ValueError: If there is none.
 
     Example:
         >>> both_and_flipped = combine(CENTERINGS["both"], CENTERINGS["flip"])
         >>> both_and_flipped.hidden.constant, both_and_flipped.hidden.flip
         (1.0, 1.0)
     """
-    total = jax.tree.map(lambda *leaves: sum(leaves), *centerings)
+    if not centerings:
+        raise ValueError(
+            "combine: expected at least one centering, got none; CENTERINGS['none'] does nothing."
+        )
 
-    def clip_flip(site: SiteCentering) -> SiteCentering:
-        return site._replace(flip=1.0 * (site.flip > 0))
+    def one(sites: Sequence[SiteCentering]) -> SiteCentering:
+        total = jax.tree.map(lambda *leaves: sum(leaves), *sites)
+        scale = math.prod(site.scale for site in sites)
+        return total._replace(flip=1.0 * (total.flip > 0), scale=scale)
 
-    return Centering(clip_flip(total.input), clip_flip(total.hidden))
+    return Centering(one([c.input for c in centerings]), one([c.hidden for c in centerings]))
 
 
 class Site(NamedTuple):
     """What one site does to one network's activations.
 
     Attributes:
-        sign: [units], +1 or -1.
+        gain: [units], +1 or -1, times the scale.
         shift: [units], ``offset - c_const * m_const``.
         batch: Scalar, multiple of the batch mean that is subtracted.
     """
 
-    sign: Float[Array, " units"]
+    gain: Float[Array, " units"]
     shift: Float[Array, " units"]
     batch: Float[Array, ""]
 
@@ -123,10 +138,10 @@ def resolve_sites(
     sites = []
     for index, (mean, sign) in enumerate(zip(means, signs, strict=True)):
         one = centering.input if index == 0 else centering.hidden
-        constant, batch, offset, flip = (jnp.asarray(leaf, mean.dtype) for leaf in one)
+        constant, batch, offset, flip, scale = (jnp.asarray(leaf, mean.dtype) for leaf in one)
         sites.append(
             Site(
-                sign=jnp.where(flip > 0, sign, jnp.ones_like(sign)),
+                gain=scale * jnp.where(flip > 0, sign, jnp.ones_like(sign)),
                 shift=offset - constant * mean,
                 batch=batch,
             )
@@ -137,7 +152,7 @@ def resolve_sites(
 def apply_site(
     site: Site, activations: Float[Array, "*batch units"], mean: Float[Array, " units"]
 ) -> Float[Array, "*batch units"]:
-    """Return ``s * (a + shift - c_batch * mean)``.
+    """Return ``gain * (a + shift - c_batch * mean)``.
 
     Args:
         site: The site.
@@ -145,7 +160,7 @@ def apply_site(
         mean: The batch's mean in training, the running mean in evaluation. Ignored, up to
             non-finite values, where ``site.batch`` is zero.
     """
-    return site.sign * (activations + site.shift - site.batch * mean)
+    return site.gain * (activations + site.shift - site.batch * mean)
 
 
 def match_dense(
@@ -156,8 +171,8 @@ def match_dense(
 ) -> tuple[Float[Array, "units outputs"], Float[Array, " outputs"]]:
     r"""Return (W', b') with h W' + b' = a W + b for h = ``apply_site(site, a, mean)``.
 
-    With t = shift - c_batch * mean, h = s (a + t), hence W' = diag(s) W and b' = b - t W.
-    Signs are exact in floating point; shifts are exact up to rounding.
+    With t = shift - c_batch * mean, h = s (a + t), hence W' = diag(1/s) W and b' = b - t W.
+    Signs and powers of two are exact in floating point; shifts are exact up to rounding.
 
     Example:
         >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]), jnp.array(0.0))
@@ -167,4 +182,4 @@ def match_dense(
         [[11.]] [[11.]]
     """
     shift = site.shift - site.batch * mean
-    return site.sign[:, None] * kernel, bias - shift @ kernel
+    return kernel / site.gain[:, None], bias - shift @ kernel

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 
 def _undefined(outputs: Array, labels: Array) -> Float[Array, " batch"]:
@@ -27,7 +27,8 @@ def _undefined(outputs: Array, labels: Array) -> Float[Array, " batch"]:
 class Likelihood(NamedTuple):
     r"""p(label | outputs) of one example, as pure functions of a batch.
 
-    A user's own likelihood is ``Likelihood(name, nll, fisher_factor)``.
+    A user's own likelihood is ``Likelihood(name, nll, fisher_factor)``, for Monte Carlo estimates
+    with ``sample=`` too.
 
     Attributes:
         name: What figures, tables and command lines call it.
@@ -37,12 +38,15 @@ class Likelihood(NamedTuple):
         correct: ``(outputs, labels) -> [N]``, 1 where the likeliest label is the given one, 0
             where not, NaN where the question makes no sense (always, unless given) or the outputs
             are NaN; its mean is the accuracy.
+        sample: ``(key, outputs [N, K]) -> labels``, one drawn from p(label | outputs) for every
+            example, of a form that ``nll`` takes; None where labels cannot be drawn.
     """
 
     name: str
     nll: Callable[[Array, Array], Array]
     fisher_factor: Callable[[Array], Array]
     correct: Callable[[Array, Array], Array] = _undefined
+    sample: Callable[[PRNGKeyArray, Array], Array] | None = None
 
 
 def categorical() -> Likelihood:
@@ -66,7 +70,11 @@ def categorical() -> Likelihood:
          [-0.25  0.25]]
     """
     return Likelihood(
-        "categorical", _categorical_nll, _categorical_fisher_factor, _categorical_correct
+        "categorical",
+        _categorical_nll,
+        _categorical_fisher_factor,
+        _categorical_correct,
+        _categorical_sample,
     )
 
 
@@ -88,7 +96,13 @@ def bernoulli() -> Likelihood:
         >>> print(bernoulli().fisher_factor(logits)[0])  # sqrt(1/2 * 1/2)
         [[0.5]]
     """
-    return Likelihood("bernoulli", _bernoulli_nll, _bernoulli_fisher_factor, _bernoulli_correct)
+    return Likelihood(
+        "bernoulli",
+        _bernoulli_nll,
+        _bernoulli_fisher_factor,
+        _bernoulli_correct,
+        _bernoulli_sample,
+    )
 
 
 def gaussian(variance: float = 1.0) -> Likelihood:
@@ -134,7 +148,12 @@ def _gaussian(variance: float) -> Likelihood:
         eye = scale * jnp.eye(outputs.shape[1], dtype=outputs.dtype)
         return jnp.broadcast_to(eye, (*outputs.shape, outputs.shape[1]))
 
-    return Likelihood("gaussian", nll, fisher_factor)
+    def sample(key: PRNGKeyArray, outputs: Array) -> Float[Array, "batch output"]:
+        _check_outputs("gaussian", outputs)
+        noise = jax.random.normal(key, outputs.shape, outputs.dtype)
+        return outputs + math.sqrt(variance) * noise
+
+    return Likelihood("gaussian", nll, fisher_factor, sample=sample)
 
 
 def _categorical_nll(outputs: Array, labels: Array) -> Float[Array, " batch"]:
@@ -159,6 +178,11 @@ def _categorical_correct(outputs: Array, labels: Array) -> Float[Array, " batch"
     right = jnp.any(chosen & mask, axis=-1).astype(outputs.dtype)
     valid = jnp.any(mask, axis=-1) & ~jnp.any(jnp.isnan(outputs), axis=-1)
     return jnp.where(valid, right, jnp.nan)
+
+
+def _categorical_sample(key: PRNGKeyArray, outputs: Array) -> Int[Array, " batch"]:
+    _check_outputs("categorical", outputs)
+    return jax.random.categorical(key, outputs, axis=-1)
 
 
 def _categorical_mask(outputs: Array, labels: Array) -> Bool[Array, "batch output"]:
@@ -190,6 +214,11 @@ def _bernoulli_correct(outputs: Array, labels: Array) -> Float[Array, " batch"]:
     right = ((logits > 0.0) == (labels > 0.5)).astype(logits.dtype)
     valid = (labels >= 0.0) & (labels <= 1.0) & ~jnp.isnan(logits)
     return jnp.where(valid, right, jnp.nan)
+
+
+def _bernoulli_sample(key: PRNGKeyArray, outputs: Array) -> Int[Array, " batch"]:
+    p = jax.nn.sigmoid(_bernoulli_logits(outputs))
+    return jax.random.bernoulli(key, p).astype(jnp.int32)
 
 
 def _bernoulli_logits(outputs: Array) -> Float[Array, " batch"]:

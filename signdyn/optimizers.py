@@ -1,6 +1,7 @@
 """Optimizers by name, built inside the traced function so that every number in them is data.
 
-Each is an optax chain: a direction, decoupled weight decay on kernels, the learning rate.
+Each is an optax chain: a direction, decoupled weight decay on kernels, the learning rate. Natural
+gradients (`NATURAL`) ask for the batch's curvature, see `signdyn.preconditioning`.
 """
 
 import difflib
@@ -13,6 +14,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from signdyn.preconditioning import (
+    SOLVES,
+    Damping,
+    adaptive_damping,
+    in_frame,
+    scale_by_natural_gradient,
+    scheduled_damping,
+)
 from signdyn.types import Params
 
 Scalar = Float[Array, ""] | float
@@ -33,6 +42,14 @@ class OptimizerHyper(Protocol):
     @property
     def weight_decay(self) -> Scalar:
         """Decoupled, on kernels only."""
+
+    @property
+    def damping(self) -> Scalar:
+        """What natural gradients add to the Fisher's diagonal at the first step."""
+
+    @property
+    def damping_decay(self) -> Scalar:
+        """Factor on the damping a step."""
 
 
 def centralize_per_unit() -> optax.GradientTransformation:
@@ -76,14 +93,74 @@ DIRECTIONS: Mapping[str, Callable[[OptimizerHyper], optax.GradientTransformation
 """Name -> direction. ``momentum`` is the decay of the velocity, or of Adam's first moment."""
 
 
-def make_optimizer(name: str, hyper: OptimizerHyper) -> optax.GradientTransformation:
+NATURAL = tuple(SOLVES)
+"""Names of the natural gradients."""
+
+DAMPINGS: Mapping[str, Callable[[OptimizerHyper], Damping]] = MappingProxyType(
+    {
+        "scheduled": lambda hyper: scheduled_damping(
+            lambda step: hyper.damping * jnp.asarray(hyper.damping_decay) ** step
+        ),
+        "adaptive": lambda hyper: adaptive_damping(hyper.damping, hyper.learning_rate),
+    }
+)
+"""Name -> rule. ``scheduled`` is damping * damping_decay^step, and so fixed at a decay of 1;
+``adaptive`` starts at ``damping`` and follows the reduction ratio."""
+
+FRAMES = ("own", "raw")
+"""Coordinates in which damping is a multiple of the identity: those that are trained, or those of
+the network without centering, of which the trained ones are a linear map."""
+
+
+def check_optimizer(name: str, damping: str = "scheduled", frame: str = "own") -> None:
+    """Raise `ValueError` unless there is such an optimizer, damping rule and frame.
+
+    Example:
+        >>> check_optimizer("natural", damping="adaptive", frame="raw")
+    """
+    names = (*DIRECTIONS, *NATURAL)
+    for what, given, choices in (
+        ("optimizer", name, names),
+        ("damping rule", damping, tuple(DAMPINGS)),
+        ("damping frame", frame, FRAMES),
+    ):
+        if given not in choices:
+            near = difflib.get_close_matches(given, choices, n=1)
+            raise ValueError(
+                f"make_optimizer: there is no {what} {given!r}; choose one of "
+                f"{', '.join(choices)}" + (f" (nearest: {near[0]})" if near else "") + "."
+            )
+    if name not in NATURAL and (damping, frame) != ("scheduled", "own"):
+        raise ValueError(
+            f"make_optimizer: {name} has no damping; leave its rule and frame alone, or choose "
+            f"one of {', '.join(NATURAL)}."
+        )
+    if frame == "raw" and name in ("natural_kfac", "natural_unit"):
+        raise ValueError(
+            f"make_optimizer: {name} is defined in the layers' own coordinates; use frame='own', "
+            "or natural, natural_cg or natural_diagonal."
+        )
+
+
+def make_optimizer(
+    name: str, hyper: OptimizerHyper, *, damping: str = "scheduled", frame: str = "own"
+) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer ``name`` with the numbers in ``hyper``.
 
     The update is ``-learning_rate * (direction + weight_decay * weight)``; biases do not decay.
     Call it inside the function that is traced: then one program serves all numbers.
 
+    Args:
+        name: In `DIRECTIONS` or `NATURAL`; those of the latter need the keyword ``curvature`` in
+            ``update``, the others ignore it.
+        hyper: The numbers.
+        damping: Rule in `DAMPINGS`, for natural gradients.
+        frame: In `FRAMES`; "raw" needs the keyword ``frame`` in ``update``, see
+            `signdyn.preconditioning.in_frame`.
+
     Raises:
-        ValueError: If there is no optimizer of that name.
+        ValueError: If there is no optimizer, rule or frame of that name, or they do not go
+            together.
 
     Example:
         >>> from types import SimpleNamespace
@@ -94,20 +171,22 @@ def make_optimizer(name: str, hyper: OptimizerHyper) -> optax.GradientTransforma
         >>> print(updates["kernel"], updates["bias"])
         [[-1.1]] [-1.]
     """
-    if name not in DIRECTIONS:
-        near = difflib.get_close_matches(name, DIRECTIONS, n=1)
-        raise ValueError(
-            f"make_optimizer: there is no optimizer {name!r}; choose one of "
-            f"{', '.join(DIRECTIONS)}" + (f" (nearest: {near[0]})" if near else "") + "."
-        )
+    check_optimizer(name, damping, frame)
 
     def add_decay(updates: Params, params: Params) -> Params:
         return jax.tree.map(
             lambda u, p: u + hyper.weight_decay * p if p.ndim > 1 else u, updates, params
         )
 
-    return optax.chain(
-        DIRECTIONS[name](hyper),
-        optax.stateless(add_decay),
-        optax.scale(-hyper.learning_rate),  # type: ignore[arg-type]
+    if name in NATURAL:
+        direction = scale_by_natural_gradient(SOLVES[name], DAMPINGS[damping](hyper))
+        direction = in_frame(direction) if frame == "raw" else direction
+    else:
+        direction = DIRECTIONS[name](hyper)
+    return optax.with_extra_args_support(
+        optax.chain(
+            direction,
+            optax.stateless(add_decay),
+            optax.scale(-hyper.learning_rate),  # type: ignore[arg-type]
+        )
     )

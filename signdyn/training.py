@@ -1,9 +1,8 @@
 """Training as one pure function of (key, hyper): what is static, what is batched, what is kept.
 
 `make_train_fn` closes over everything that decides the program (`Structure`, data, `Probe`)
-and returns ``train(key, hyper) -> Trajectory``, to be vmapped over replicas. Seeds are shared:
-a replica's initial weights, signs, label noise and data order depend on its key alone, never
-on its hyperparameters, so variants with the same key are paired.
+and returns ``train(key, hyper) -> Trajectory``, to be vmapped over replicas. What a replica starts
+from is in `signdyn.replicas`.
 """
 
 from collections.abc import Callable
@@ -13,15 +12,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from signdyn.centering import CENTERINGS, Centering, Site, resolve_sites
-from signdyn.likelihoods import Likelihood
-from signdyn.models.traces import Traces, init_params, site_means, trace_batch
-from signdyn.optimizers import make_optimizer
+from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
+from signdyn.analysis.layers import fisher_layers
+from signdyn.models.taps import linen_tapped
+from signdyn.models.traces import Traces, trace_batch
+from signdyn.optimizers import check_optimizer, make_optimizer
+from signdyn.preconditioning import Curvature
+from signdyn.replicas import Draw as Draw
+from signdyn.replicas import Hyper as Hyper
+from signdyn.replicas import Start, draw_replica, start_replica
+from signdyn.replicas import Structure as Structure
 from signdyn.types import Params
 
 NEVER = -1
@@ -29,85 +33,6 @@ NEVER = -1
 
 RUNNING_MEAN_DECAY = 0.9
 """Decay per step of the running means that ``batch`` centering uses in evaluation."""
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What decides the compiled program. Another value is another program.
-
-    Attributes:
-        model: A Flax module with the conventions of `signdyn.models.mlp`.
-        likelihood: Loss and output distribution.
-        optimizer: Name in `signdyn.optimizers.DIRECTIONS`.
-        steps: Number of updates.
-        batch_size: Examples a step; None means all of them.
-        record_every: Steps between evaluations on the whole training set and probe readings.
-    """
-
-    model: Any
-    likelihood: Likelihood
-    optimizer: str = "sgd"
-    steps: int = 100
-    batch_size: int | None = None
-    record_every: int = 1
-
-    def __post_init__(self):
-        """Refuse numbers that cannot be trained with."""
-        if self.steps < 1:
-            raise ValueError(f"Structure: steps must be at least 1, got {self.steps}.")
-        if self.record_every < 1 or self.steps % self.record_every:
-            raise ValueError(
-                f"Structure: record_every must divide steps, got record_every="
-                f"{self.record_every} and steps={self.steps}."
-            )
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"Structure: batch_size must be positive, got {self.batch_size}.")
-
-
-class Hyper(NamedTuple):
-    """What is batched: every leaf a scalar array (or a Python float before stacking).
-
-    Attributes:
-        learning_rate: Step size.
-        weight_decay: Decoupled, on kernels only.
-        momentum: Decay of the velocity, or of Adam's first moment.
-        init_scale: Factor on the initial kernels.
-        label_noise: Probability that a training label is redrawn uniformly.
-        centering: Coefficients of the sites.
-    """
-
-    learning_rate: Float[Array, "..."] | float
-    weight_decay: Float[Array, "..."] | float = 0.0
-    momentum: Float[Array, "..."] | float = 0.9
-    init_scale: Float[Array, "..."] | float = 1.0
-    label_noise: Float[Array, "..."] | float = 0.0
-    centering: Centering = CENTERINGS["none"]
-
-
-class Draw(NamedTuple):
-    """Everything random about a replica: a function of its key alone, see `draw_replica`.
-
-    Attributes:
-        params: Initial parameters, before ``init_scale`` and function matching.
-        signs: One array [units] a site, +1 or -1; used where ``flip`` is set.
-        label_noise: [2, N] uniform numbers: whether a label is redrawn, and what it becomes.
-        batches: [steps, batch] rows of the training set, or None for all rows every step.
-    """
-
-    params: Params
-    signs: tuple[Float[Array, " _"], ...]
-    label_noise: Float[Array, "2 examples"]
-    batches: Int[Array, "steps batch"] | None
-
-
-class Start(NamedTuple):
-    """A replica before its first step: function-matched parameters, sites, labels, batches."""
-
-    params: Params
-    sites: tuple[Site, ...]
-    means: tuple[Float[Array, " _"], ...]
-    labels: Array
-    batches: Int[Array, "steps batch"] | None
 
 
 class Observation(NamedTuple):
@@ -190,7 +115,7 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
     Args:
         structure: Static description.
         data: Arrays x_train, y_train, x_test, y_test and the int num_classes, as
-            `signdyn.data.load` returns.
+            `signdyn.data.load` returns; labels as the likelihood takes them.
         probe: What to measure while training.
 
     Raises:
@@ -207,10 +132,10 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         >>> bool(trajectory.loss[-1] < trajectory.loss[0]), int(trajectory.diverged_at) == NEVER
         (True, True)
     """
-    if data.x_train.ndim != 2 or not np.issubdtype(data.y_train.dtype, np.integer):
+    if data.x_train.ndim != 2 or len(data.y_train) != len(data.x_train):
         raise ValueError(
-            "make_train_fn: x_train must be [examples, features] and y_train integer classes, got "
-            f"{data.x_train.shape=} and {data.y_train.dtype=}; flatten inputs, number the classes."
+            "make_train_fn: x_train must be [examples, features] and y_train have a label for "
+            f"every example, got {data.x_train.shape=} and {data.y_train.shape=}; flatten inputs."
         )
     num_examples, num_features = data.x_train.shape
     batch_size = structure.batch_size
@@ -219,7 +144,7 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
             f"make_train_fn: batch_size must be at most the {num_examples} training examples, "
             f"got {batch_size}."
         )
-    make_optimizer(structure.optimizer, Hyper(learning_rate=0.0))  # refuses an unknown name now
+    check_optimizer(structure.optimizer, structure.damping, structure.damping_frame)
     draw = _draw_fn(
         structure.model,
         (num_examples, num_features),
@@ -229,7 +154,9 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
 
     def run(draw: Draw, hyper: Hyper) -> Trajectory:
         start = start_replica(structure, data, draw, hyper)
-        optimizer = make_optimizer(structure.optimizer, hyper)
+        optimizer = make_optimizer(
+            structure.optimizer, hyper, damping=structure.damping, frame=structure.damping_frame
+        )
         return _Run(structure, data, probe, start, optimizer).trajectory()
 
     return TrainFn(draw, run)
@@ -240,95 +167,6 @@ def _draw_fn(model, shape, dtype, batching):
     # cached, so that programs which differ in optimizer or probe share one compiled draw:
     # XLA takes .6 s of CPU for every random draw in a program
     return partial(draw_replica, model, shape, dtype, batching)
-
-
-def draw_replica(
-    model: Any,
-    shape: tuple[int, int],
-    dtype: str,
-    batching: tuple[int, int] | None,
-    key: PRNGKeyArray,
-) -> Draw:
-    """Return everything random about the replica with this key.
-
-    Args:
-        model: The Flax module.
-        shape: Shape of the training inputs.
-        dtype: Their type.
-        batching: Batch size and number of steps, or None for full batches.
-        key: The replica's key.
-    """
-    init_key, sign_key, noise_key, order_key = jax.random.split(key, 4)
-    x = jnp.zeros(shape, dtype)
-    params = init_params(model, init_key, x)
-    units = [mean.shape[0] for mean in jax.eval_shape(partial(site_means, model), params, x)]
-    signs = jax.random.rademacher(sign_key, (sum(units),), x.dtype)
-    splits = [sum(units[:i]) for i in range(1, len(units))]
-    return Draw(
-        params=params,
-        signs=tuple(jnp.split(signs, splits)),
-        label_noise=jax.random.uniform(noise_key, (2, shape[0]), x.dtype),
-        batches=None if batching is None else batch_order(order_key, shape[0], *batching),
-    )
-
-
-def start_replica(structure: Structure, data: Any, draw: Draw, hyper: Hyper) -> Start:
-    """Return a replica's function-matched start.
-
-    Args:
-        structure: Static description.
-        data: Training data, as for `make_train_fn`.
-        draw: From `draw_replica`.
-        hyper: Scalar leaves.
-    """
-    x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
-    params = jax.tree.map(lambda p: p * hyper.init_scale if p.ndim > 1 else p, draw.params)
-    means = site_means(structure.model, params, x)
-    sites = resolve_sites(hyper.centering, means, draw.signs)
-    return Start(
-        params=structure.model.matched(params, sites, means),
-        sites=sites,
-        means=means,
-        labels=noisy_labels(draw.label_noise, y, data.num_classes, hyper.label_noise),
-        batches=draw.batches,
-    )
-
-
-def noisy_labels(
-    uniforms: Float[Array, "2 examples"],
-    labels: Int[Array, " examples"],
-    num_classes: int,
-    probability: Float[Array, ""] | float,
-) -> Int[Array, " examples"]:
-    """Return ``labels`` with each redrawn uniformly, with the given probability.
-
-    A label changed at probability .1 is changed to the same at .2.
-
-    Example:
-        >>> uniforms = jnp.array([[0.05, 0.95], [0.6, 0.6]])
-        >>> noisy_labels(uniforms, jnp.array([0, 0]), 2, 0.1).tolist()
-        [1, 0]
-    """
-    redrawn = jnp.floor(uniforms[1] * num_classes).astype(labels.dtype)
-    return jnp.where(uniforms[0] < probability, redrawn, labels)
-
-
-def batch_order(
-    key: PRNGKeyArray, num_examples: int, batch_size: int, steps: int
-) -> Int[Array, "steps batch"]:
-    """Return the examples of every step: a fresh permutation an epoch, its remainder dropped.
-
-    Example:
-        >>> rows = batch_order(jax.random.key(0), num_examples=5, batch_size=2, steps=2)
-        >>> len(set(rows.ravel().tolist()))  # one epoch: no example twice
-        4
-    """
-    per_epoch = num_examples // batch_size
-    epochs = -(-steps // per_epoch)
-    keys = jax.random.split(key, epochs)
-    order = jax.vmap(lambda k: jax.random.permutation(k, num_examples))(keys)
-    order = order[:, : per_epoch * batch_size].reshape(-1, batch_size)
-    return order[:steps].astype(jnp.int32)
 
 
 class _Carry(NamedTuple):
@@ -346,7 +184,7 @@ class _Run(NamedTuple):
     data: Any
     probe: Probe
     start: Start
-    optimizer: optax.GradientTransformation
+    optimizer: optax.GradientTransformationExtraArgs
 
     def trajectory(self) -> Trajectory:
         every = self.structure.record_every
@@ -395,7 +233,13 @@ class _Run(NamedTuple):
             y,
             self.start.sites,
         )
-        updates, opt_state = self.optimizer.update(traces.grads, carry.opt_state, carry.params)
+        updates, opt_state = self.optimizer.update(
+            traces.grads,
+            carry.opt_state,
+            carry.params,
+            curvature=self._curvature(carry.params, x, y, traces),
+            frame=self._from_raw,
+        )
         train_loss = traces.loss if self.start.batches is None else carry.train_loss
         observation = Observation(step, train_loss, carry.params, updates, traces)
         return carry._replace(
@@ -404,6 +248,30 @@ class _Run(NamedTuple):
             opt_state=opt_state,
             probe_state=self.probe.observe(carry.probe_state, observation),
         ), traces.loss
+
+    def _curvature(self, params: Params, x: Array, y: Array, traces: Traces) -> Curvature:
+        """Return the batch's; where a site subtracts batch means, they are constants in it."""
+        model, likelihood, sites = self.structure.model, self.structure.likelihood, self.start.sites
+
+        def apply_fn(params: Params, x: Array) -> Array:
+            return model.apply({"params": params}, x, sites, traces.means)
+
+        def loss_after(displacement: Params) -> Array:
+            moved = optax.apply_updates(params, displacement)
+            return jnp.mean(likelihood.nll(model.apply({"params": moved}, x, sites), y))
+
+        tapped_fn = linen_tapped(model, sites, traces.means)
+        return Curvature(
+            factor=lambda: fisher_factor(apply_fn, likelihood, params, x),
+            product=lambda: fisher_vector_product(apply_fn, likelihood, params, x),
+            layers=lambda: fisher_layers(tapped_fn, likelihood, params, x),
+            loss=traces.loss,
+            loss_after=loss_after,
+        )
+
+    def _from_raw(self, params: Params) -> Params:
+        """Return the parameters with sites that compute what ``params`` compute without."""
+        return self.structure.model.matched(params, self.start.sites, self.start.means)
 
     def _outputs(self, carry: _Carry, x: Array) -> Array:
         variables = {"params": carry.params}

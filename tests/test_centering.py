@@ -192,7 +192,7 @@ def test_a_matched_layer_can_be_matched_back():
     kernel, bias, a = (jnp.asarray(rng.normal(size=n)) for n in [(4, 3), 3, (6, 4)])
     mean = jnp.asarray(rng.normal(size=4))
     site = Site(jnp.array([1.0, -1.0, -1.0, 1.0]), jnp.asarray(rng.normal(size=4)), jnp.array(0.6))
-    back = Site(site.sign, -site.sign * (site.shift - site.batch * mean), jnp.array(0.0))
+    back = Site(site.gain, -site.gain * (site.shift - site.batch * mean), jnp.array(0.0))
     matched_kernel, matched_bias = match_dense(kernel, bias, site, mean)
     h = apply_site(site, a, mean)
     np.testing.assert_allclose(h @ matched_kernel + matched_bias, a @ kernel + bias, atol=1e-14)

@@ -81,6 +81,53 @@ def test_the_factor_squares_to_the_covariance_of_the_score_over_the_models_own_l
     np.testing.assert_allclose(squared(likelihood.fisher_factor(outputs)), covariances, atol=1e-12)
 
 
+@each_case
+def test_scores_at_sampled_labels_have_mean_zero_and_the_factors_second_moment(
+    likelihood, num_outputs, label
+):
+    num_samples = 4000
+    outputs = draw_outputs(num_outputs, num_examples=3, seed=2)
+
+    @jax.jit
+    def scores_of(keys):
+        labels = jax.vmap(lambda key: likelihood.sample(key, outputs))(keys)
+        score = jax.grad(lambda f, y: jnp.sum(likelihood.nll(f, y)))
+        return jax.vmap(score, (None, 0))(outputs, labels), labels
+
+    scores, labels = scores_of(jax.random.split(jax.random.key(3), num_samples))
+    assert labels.shape == (num_samples, 3, *label.shape[1:])
+    products = jnp.einsum("snk,snj->snkj", scores, scores)
+    for values, expected in [
+        (scores, np.zeros(outputs.shape)),
+        (products, squared(likelihood.fisher_factor(outputs))),
+    ]:
+        # Five standard errors of the mean: 36 numbers, each beyond them once in 2e6 keys.
+        errors = np.std(values, axis=0) / math.sqrt(num_samples)
+        assert np.all(np.abs(np.mean(values, axis=0) - expected) <= 5 * errors + 1e-12)
+
+
+def test_sampled_labels_are_what_the_nll_takes():
+    key, logits = jax.random.key(0), draw_outputs(4, num_examples=50).astype(jnp.float32)
+    classes = categorical().sample(key, logits)
+    assert jnp.issubdtype(classes.dtype, jnp.integer)
+    assert set(np.asarray(classes)) <= {0, 1, 2, 3}
+    bits = bernoulli().sample(key, logits[:, :1])
+    assert set(np.asarray(bits)) == {0, 1}
+    np.testing.assert_array_equal(bits, bernoulli().sample(key, logits[:, 0]))
+    values = gaussian(VARIANCE).sample(key, logits)
+    assert values.dtype == jnp.float32
+    for likelihood, labels in ((categorical(), classes), (gaussian(), values)):
+        assert np.all(np.isfinite(likelihood.nll(logits, labels)))
+    assert np.all(np.isfinite(bernoulli().nll(logits[:, :1], bits)))
+
+
+def test_a_certain_model_draws_what_it_is_certain_of():
+    key = jax.random.key(0)
+    logits = jnp.array([[0.0, 200.0, 0.0], [200.0, 0.0, -jnp.inf]])
+    np.testing.assert_array_equal(categorical().sample(key, logits), [1, 0])
+    np.testing.assert_array_equal(bernoulli().sample(key, jnp.array([[800.0], [-800.0]])), [1, 0])
+
+
 @pytest.mark.parametrize("name", ["categorical", "bernoulli"])
 def test_probabilities_of_all_labels_sum_to_one(name):
     likelihood, num_outputs, _ = CASES[name]
@@ -185,6 +232,7 @@ def test_a_users_own_likelihood_needs_a_name_and_two_functions():
     )
     outputs = draw_outputs(1)
     assert np.all(np.isnan(poisson.correct(outputs, outputs)))
+    assert poisson.sample is None
     np.testing.assert_allclose(
         squared(poisson.fisher_factor(outputs))[:, 0, 0], np.exp(outputs)[:, 0]
     )

@@ -315,11 +315,11 @@ def test_the_start_differs_from_the_draw_by_init_scale_and_matching_only():
         np.testing.assert_array_equal(plain.params[name]["bias"], layer["bias"])
     for index, (site, sign) in enumerate(zip(centered.sites, draw.signs, strict=True)):
         kernel = plain.params[f"dense_{index}"]["kernel"]
-        np.testing.assert_array_equal(site.sign, sign)
+        np.testing.assert_array_equal(site.gain, sign)
         np.testing.assert_array_equal(
             centered.params[f"dense_{index}"]["kernel"], sign[:, None] * kernel
         )
-        np.testing.assert_array_equal(plain.sites[index].sign, np.ones_like(sign))
+        np.testing.assert_array_equal(plain.sites[index].gain, np.ones_like(sign))
         np.testing.assert_array_equal(plain.means[index], centered.means[index])
     np.testing.assert_allclose(plain.means[0], DATA.x_train.mean(0), rtol=1e-15)
 

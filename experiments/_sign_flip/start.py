@@ -21,7 +21,8 @@ from signdyn.diagnostics.signs import (
 )
 from signdyn.models.traces import Traces, trace_batch
 from signdyn.records import Variable
-from signdyn.training import Draw, Hyper, Structure, TrainFn, start_replica
+from signdyn.replicas import Draw, Hyper, Structure, start_replica
+from signdyn.training import TrainFn
 
 MAX_BATCHES = 8
 """Batches of one size that are averaged over; the first ones of the training set."""

@@ -1,18 +1,37 @@
-r"""Eigenvalues of a Gram matrix from its factor, what they say, and the top ones matrix-free.
+r"""Eigenvalues of a Fisher or Gram matrix: all of them, the top ones, or their density.
 
 Eigenvalues of A^T A are squared singular values of A; a float32 ``eigh`` of the product returns
-negative ones. May import JAX and matfree.
+negative ones. All eigenvalues need the factor A, the rest only products with a vector:
+
+======================================  ==============================  ======================
+what                                    from                            memory, in numbers
+======================================  ==============================  ======================
+:func:`spectrum_of_gram`                a factor A [rows, P]            2 rows P
+:func:`fisher_spectrum`                 a model and its inputs          5 P^2, or 2 rows P
+:func:`top_eigenpairs`                  products v -> F v               4 num_iterations P
+:func:`spectral_density`                products v -> F v               4 num_steps P
+======================================  ==============================  ======================
+
+May import JAX, signdyn.types, signdyn.likelihoods, signdyn.analysis.fisher and the private modules
+of signdyn.analysis.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
-from matfree import decomp
+from jax import lax
+from jaxtyping import Array, Float, Key, Shaped
 
-MatVec = Callable[[Array], Array]
+from signdyn.analysis import _tsqr
+from signdyn.analysis._independence import check_independent
+from signdyn.analysis._lanczos import MatVec, dtype_of, quadrature, ritz_pairs
+from signdyn.analysis._params import check_outputs, flatten
+from signdyn.analysis.fisher import fisher_factor
+from signdyn.likelihoods import Likelihood
+from signdyn.types import ApplyFn, Params
+
+GIB = 2**30
 
 
 def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
@@ -45,8 +64,125 @@ def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
         raise ValueError(f"spectrum_of_gram: expected at least one row and column, got {A.shape=}.")
     with jax.default_matmul_precision("highest"):
         R = jnp.linalg.qr(A if rows >= params else A.T, mode="r")
-        singular_values = jnp.linalg.svd(R, compute_uv=False)
-    return jnp.pad(singular_values**2, (0, max(0, params - rows)))
+        return _tsqr.squared_singular_values(R, min(rows, params), params)
+
+
+class FisherSpectrum(NamedTuple):
+    """All eigenvalues of a Fisher, and how they were computed.
+
+    Attributes:
+        eigenvalues: Array [P], descending, in nats / parameter^2, independent of N.
+        method: "tall" or "dual".
+        peak_bytes: What it was estimated to need at its peak, see :func:`fisher_spectrum`.
+    """
+
+    eigenvalues: Float[Array, " param"]
+    method: str
+    peak_bytes: int
+
+
+def fisher_spectrum(
+    apply_fn: ApplyFn,
+    likelihood: Likelihood,
+    params: Params,
+    x: Shaped[Array, "batch ..."],
+    *,
+    method: Literal["auto", "tall", "dual"] = "auto",
+    max_bytes: int = 4 * GIB,
+    chunk: int | None = None,
+) -> FisherSpectrum:
+    r"""Return all P eigenvalues of the Fisher of a model, as squared singular values of its factor.
+
+    The factor A [rows, P], rows = N R, is that of :func:`signdyn.analysis.fisher.fisher_factor`.
+
+    * "tall", the cheaper one for rows >= P: R of A = QR, from one chunk of examples after the
+      other. A is never held; memory is 3 P^2 numbers and two chunks.
+    * "dual", the cheaper one for rows < P: R of A^T = QR. Memory is 2 rows P + rows^2 numbers.
+
+    Both reach the accuracy of :func:`spectrum_of_gram`, which tells what float32 resolves.
+
+    Args:
+        apply_fn: Pure ``(params, x) -> outputs``; must treat examples independently
+            (no batch normalization in training mode).
+        likelihood: Observation model, see :mod:`signdyn.likelihoods`.
+        params: Point at which to evaluate F; any pytree of float arrays.
+        x: The N inputs over which the expectation is taken.
+        method: One of the above, or "auto": the cheaper one if it fits, else the other.
+        max_bytes: Most that the arrays may take at the peak, estimated before anything runs: the
+            factor's parts and what QR needs, not the network's own activations. Under ``vmap``
+            every seed of the batch takes as much.
+        chunk: Examples whose rows are formed together, at most N; by default as many as make
+            about P rows, and no fewer than 1024.
+
+    Returns:
+        The :class:`FisherSpectrum`. Where rows < P, the last P - rows eigenvalues are the exact
+        zeros that F must have. A name is no array: under ``jit`` and ``vmap`` return its
+        ``eigenvalues``.
+
+    Raises:
+        ValueError: If no method asked for fits in ``max_bytes``, ``method`` or ``chunk`` is not
+            one of the above, or as :func:`signdyn.analysis.fisher.fisher_factor`.
+
+    Example:
+        >>> from signdyn.likelihoods import gaussian
+        >>> x = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+        >>> spectrum = fisher_spectrum(lambda w, x: x @ w, gaussian(), jnp.zeros((2, 1)), x)
+        >>> print(spectrum.eigenvalues, spectrum.method)  # E[x x^T] = diag(1/2, 2)
+        [2.  0.5] tall
+    """
+    flatten("fisher_spectrum", params)
+    check_outputs("fisher_spectrum", apply_fn, params, x)
+    check_independent("fisher_spectrum", apply_fn, params, x)
+    num_examples = x.shape[0]
+
+    def factor(params: Params, x: Array) -> Float[Array, "rows param"]:
+        return fisher_factor(apply_fn, likelihood, params, x)
+
+    one = jax.eval_shape(factor, params, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
+    (rank, dim), rows = one.shape, one.shape[0] * num_examples
+    if chunk is None:
+        # Shorter chunks than 1024 rows would be all overhead.
+        chunk = _tsqr.even_chunk(num_examples, -(-max(dim, 1024) // rank))
+    if not 1 <= chunk <= num_examples:
+        raise ValueError(
+            f"fisher_spectrum: expected 1 <= chunk <= the {num_examples} examples, got {chunk=}; "
+            "leave it out for chunks of about as many rows as there are parameters."
+        )
+    needs = {
+        "tall": _tsqr.tall_bytes(dim, chunk * rank, -(-num_examples // chunk), one.dtype.itemsize),
+        "dual": _tsqr.dual_bytes(dim, rows, one.dtype.itemsize),
+    }
+    chosen = _choose_method(method, needs, max_bytes, "tall" if rows >= dim else "dual")
+
+    def window(start: int | Array) -> Float[Array, "chunk rank param"]:
+        A = factor(params, lax.dynamic_slice_in_dim(x, start, chunk))
+        return A.reshape(chunk, rank, dim) * (chunk / num_examples) ** 0.5
+
+    with jax.default_matmul_precision("highest"):
+        if chosen == "tall":
+            R = _tsqr.triangular_factor(window, num_examples, chunk)
+        else:
+            R = jnp.linalg.qr(_tsqr.collect(window, num_examples, chunk).T, mode="r")
+        eigenvalues = _tsqr.squared_singular_values(R, min(rows, dim), dim)
+    return FisherSpectrum(eigenvalues, chosen, needs[chosen])
+
+
+def _choose_method(method: str, needs: dict[str, int], max_bytes: int, cheaper: str) -> str:
+    """Return the first that fits of the methods asked for, the cheaper one first, or raise."""
+    if method not in ("auto", *needs):
+        raise ValueError(
+            f"fisher_spectrum: expected method 'auto', 'tall' or 'dual', got {method!r}."
+        )
+    candidates = sorted(needs, key=lambda name: name != cheaper) if method == "auto" else [method]
+    for name in candidates:
+        if needs[name] <= max_bytes:
+            return name
+    tall, dual, available = (n / GIB for n in (needs["tall"], needs["dual"], max_bytes))
+    raise ValueError(
+        f"fisher_spectrum: {method=} needs {tall:.3g} GiB tall, {dual:.3g} GiB dual, has "
+        f"{available:.3g} GiB: raise max_bytes, use fewer examples, or top_eigenpairs / "
+        "spectral_density, which are matrix-free."
+    )
 
 
 class Conditioning(NamedTuple):
@@ -177,49 +313,162 @@ def top_eigenpairs(
             f"top_eigenpairs: expected 1 <= k <= min(num_iterations, dim), got {k=}, "
             f"{num_iterations=}, {dim=}; raise num_iterations to a few times k."
         )
-    dtype = _dtype_of("top_eigenpairs", matvec, dim)
-    start = jax.random.normal(key, (dim,), dtype)
+    start = jax.random.normal(key, (dim,), dtype_of("top_eigenpairs", matvec, dim))
     with jax.default_matmul_precision("highest"):
-        basis, tridiagonal, *_ = decomp.tridiag_sym(depth, materialize=False)(matvec, start)
-        eigenvalues, eigenvectors = _ritz_pairs(basis, *tridiagonal)  # pyrefly: ignore
-        eigenvalues, eigenvectors = eigenvalues[:k], eigenvectors[:k]
+        pairs = ritz_pairs(matvec, start, depth)
+        eigenvalues, vectors = pairs.values[:k], pairs.coefficients[:k] @ pairs.basis
+        eigenvectors = jnp.where(pairs.found[:k, None], vectors, jnp.nan)
         errors = jax.vmap(matvec)(eigenvectors) - eigenvalues[:, None] * eigenvectors
     return Eigenpairs(eigenvalues, eigenvectors, jnp.linalg.norm(errors, axis=-1))
 
 
-def _ritz_pairs(
-    basis: Float[Array, "depth dim"],
-    diagonal: Float[Array, " depth"],
-    off_diagonal: Float[Array, " depth-1"],
-) -> tuple[Float[Array, " depth"], Float[Array, "depth dim"]]:
-    """Return the eigenpairs of Q^T T Q, descending, NaN for those of no meaning.
+class SpectralDensity(NamedTuple):
+    r"""Gauss quadratures of the distribution of the eigenvalues, one for each random probe.
 
-    Where the Krylov space is exhausted the recurrence divides rounding errors, or zero, by their
-    own length. Rows from the first that is not orthonormal to its predecessors are cut off.
+    Of each probe, sum_j weights_j f(nodes_j) is an unbiased estimate of (1/dim) sum_i f(lambda_i),
+    for polynomials f of degree below 2 num_steps. Probes are independent: their mean is the
+    estimate, their standard deviation over sqrt(num_probes) its standard error.
+
+    Attributes:
+        nodes: Array [num_probes, num_steps], descending, in units of the eigenvalues.
+        weights: Array [num_probes, num_steps]; each probe's sum to 1.
     """
-    depth, dim = basis.shape
-    deviation = jnp.abs(jnp.tril(basis @ basis.T - jnp.eye(depth, dtype=basis.dtype)))
-    tolerance = 32.0 * dim**0.5 * jnp.finfo(basis.dtype).eps
-    alive = jnp.cumprod(jnp.all(deviation < tolerance, axis=1)).astype(bool)
-    diagonal = jnp.where(alive, diagonal, 0.0)
-    off_diagonal = jnp.where(alive[1:], off_diagonal, 0.0)
-    scale = jnp.max(jnp.abs(diagonal)) + 2.0 * jnp.max(jnp.abs(off_diagonal), initial=0.0)
-    # What was cut off goes to the end, below every eigenvalue (Gershgorin).
-    diagonal = jnp.where(alive, diagonal, jnp.where(scale > 0.0, -2.0 * scale, -1.0))
-    T = jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1)
-    values, vectors = jnp.linalg.eigh(T)
-    values, vectors = values[::-1], vectors[:, ::-1].T @ jnp.where(alive[:, None], basis, 0.0)
-    # A NaN of the matrix itself is in the diagonal of the last row alive; eigh may lose it.
-    found = (jnp.arange(depth) < jnp.sum(alive)) & jnp.isfinite(scale)
-    return jnp.where(found, values, jnp.nan), jnp.where(found[:, None], vectors, jnp.nan)
+
+    nodes: Float[Array, "probe step"]
+    weights: Float[Array, "probe step"]
 
 
-def _dtype_of(name: str, matvec: MatVec, dim: int) -> jnp.dtype:
-    """Return the dtype in which ``matvec`` answers, or raise if it does not map [dim] to [dim]."""
-    probe = jax.eval_shape(matvec, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))
-    if getattr(probe, "shape", None) != (dim,) or not jnp.issubdtype(probe.dtype, jnp.floating):
+def spectral_density(
+    matvec: MatVec, dim: int, key: Key[Array, ""], *, num_probes: int, num_steps: int
+) -> SpectralDensity:
+    r"""Return the density of the eigenvalues of a symmetric matrix by Lanczos quadrature.
+
+    Stochastic Lanczos quadrature (Ubaru, Chen and Saad, 2017): from each of ``num_probes``
+    directions u, uniform on the sphere, so that nothing depends on the choice of coordinates,
+    ``num_steps`` of Lanczos with full reorthogonalization (matfree). The nodes are Ritz values;
+    the weights are squared overlaps of Ritz vectors with u. Far from the bulk a node is an
+    eigenvalue; inside it, resolution is about (lambda_max - lambda_min) / num_steps.
+
+    Args:
+        matvec: v -> F v for vectors [dim], F symmetric, such as
+            :func:`signdyn.analysis.fisher.fisher_vector_product` returns.
+        dim: Length P of the vectors.
+        key: Draws the probes.
+        num_probes: Independent probes. The variance of the estimated (1/dim) tr f(F) is
+            2 / (dim + 2) times the variance of f over the spectrum, divided by ``num_probes``.
+        num_steps: Products a probe, at most ``dim``. Probes run one after the other, and each
+            holds about 4 num_steps dim numbers.
+
+    Returns:
+        The :class:`SpectralDensity`, in the dtype that ``matvec`` returns. F with fewer than
+        ``num_steps`` distinct eigenvalues exhausts the Krylov space: nodes beyond are NaN, with
+        weight 0, or an eigenvalue found again by rounding, with a weight near 0. All nodes and
+        weights are NaN if F holds a NaN.
+
+    Raises:
+        ValueError: If there is no probe, ``num_steps`` is not in 1 .. dim, or ``matvec`` does not
+            map [dim] to [dim].
+
+    Example:
+        >>> F = jnp.diag(jnp.array([4.0, 1.0]))
+        >>> density = spectral_density(
+        ...     lambda v: F @ v, 2, jax.random.key(0), num_probes=1, num_steps=2
+        ... )
+        >>> print(density.nodes.round(6), density.weights.sum().round(6))
+        [[4. 1.]] 1.0
+    """
+    if num_probes < 1 or not 1 <= num_steps <= dim:
         raise ValueError(
-            f"{name}: expected matvec to map vectors of shape ({dim},) to float vectors of that "
-            f"shape, got {probe}."
+            f"spectral_density: expected num_probes >= 1 and 1 <= num_steps <= dim, got "
+            f"{num_probes=}, {num_steps=}, {dim=}."
         )
-    return probe.dtype
+    dtype = dtype_of("spectral_density", matvec, dim)
+
+    def probe(key: Key[Array, ""]) -> tuple[Array, Array]:
+        return quadrature(matvec, jax.random.normal(key, (dim,), dtype), num_steps)
+
+    with jax.default_matmul_precision("highest"):
+        return SpectralDensity(*lax.map(probe, jax.random.split(key, num_probes)))
+
+
+def moment(density: SpectralDensity, k: int) -> Float[Array, " probe"]:
+    """Return each probe's estimate of (1/dim) tr F^k = mean_i lambda_i^k.
+
+    Args:
+        density: Of F, as :func:`spectral_density` returns.
+        k: Power, at least 0. Unbiased for k < 2 num_steps; ``dim * moment(density, 1)`` is the
+            trace.
+
+    Returns:
+        Array [num_probes], in units of the eigenvalues to the power k.
+
+    Raises:
+        ValueError: If ``k`` is negative.
+
+    Example:
+        >>> two = SpectralDensity(jnp.array([[4.0, 1.0]]), jnp.array([[0.25, 0.75]]))
+        >>> print(moment(two, 2))  # 16 / 4 + 3 / 4
+        [4.75]
+    """
+    if k < 0:
+        raise ValueError(f"moment: expected a power k >= 0, got {k=}.")
+    return _weighted_sum(density.weights, density.nodes**k)
+
+
+def cumulative(density: SpectralDensity, grid: Float[Array, " grid"]) -> Float[Array, "probe grid"]:
+    """Return each probe's estimate of the share of eigenvalues <= each point of ``grid``.
+
+    A step of a node's weight at every node, which itself has a rounding error of about machine
+    epsilon * lambda_max: ask for the share of zeros a little above zero.
+
+    Args:
+        density: As :func:`spectral_density` returns.
+        grid: Points, in units of the eigenvalues.
+
+    Returns:
+        Array [num_probes, grid] in [0, 1].
+
+    Example:
+        >>> two = SpectralDensity(jnp.array([[4.0, 1.0]]), jnp.array([[0.25, 0.75]]))
+        >>> print(cumulative(two, jnp.array([0.0, 1.0, 5.0])))
+        [[0.   0.75 1.  ]]
+    """
+    below = density.nodes[:, None, :] <= grid[:, None]
+    return _weighted_sum(density.weights[:, None, :], below.astype(density.weights.dtype))
+
+
+def density_on_grid(
+    density: SpectralDensity, grid: Float[Array, " grid"], *, bandwidth: float | Float[Array, ""]
+) -> Float[Array, "probe grid"]:
+    """Return each probe's density of eigenvalues on ``grid``, smoothed by a normal distribution.
+
+    For a density of log10 lambda, pass ``density._replace(nodes=jnp.log10(nodes))`` with nodes
+    clipped at a floor, and a grid and bandwidth in decades.
+
+    Args:
+        density: As :func:`spectral_density` returns.
+        grid: Points, in units of the eigenvalues.
+        bandwidth: Standard deviation of the smoothing, in the same units; positive.
+
+    Returns:
+        Array [num_probes, grid], in 1 / eigenvalue; integrates to 1 over the real line.
+
+    Raises:
+        ValueError: If a Python ``bandwidth`` is not positive and finite.
+
+    Example:
+        >>> one = SpectralDensity(jnp.array([[2.0]]), jnp.array([[1.0]]))
+        >>> print(density_on_grid(one, jnp.array([2.0, 3.0]), bandwidth=1.0).round(4))
+        [[0.3989 0.242 ]]
+    """
+    if isinstance(bandwidth, (int, float)) and not 0.0 < bandwidth < float("inf"):
+        raise ValueError(
+            f"density_on_grid: expected a positive, finite bandwidth, got {bandwidth=}."
+        )
+    smoothed = jax.scipy.stats.norm.pdf(grid[:, None], density.nodes[:, None, :], bandwidth)
+    return _weighted_sum(density.weights[:, None, :], smoothed)
+
+
+def _weighted_sum(weights: Array, values: Array) -> Array:
+    """Return the sum over the last axis; a node of weight 0 adds nothing, whatever its value."""
+    return jnp.sum(jnp.where(weights == 0.0, 0.0, weights * values), axis=-1)

@@ -1,5 +1,6 @@
-"""Spectra: prescribed ones in both precisions, conditioning by hand, Lanczos against eigh."""
+"""Spectra: prescribed ones in both precisions and by every method, Lanczos against eigh."""
 
+import functools
 import itertools
 
 import jax
@@ -8,8 +9,13 @@ import numpy as np
 import pytest
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
-from signdyn.analysis.spectrum import conditioning, spectrum_of_gram, top_eigenpairs
-from signdyn.likelihoods import categorical
+from signdyn.analysis.spectrum import (
+    conditioning,
+    fisher_spectrum,
+    spectrum_of_gram,
+    top_eigenpairs,
+)
+from signdyn.likelihoods import categorical, gaussian
 
 spectrum = jax.jit(spectrum_of_gram)
 
@@ -56,8 +62,162 @@ def test_the_spectrum_is_that_of_the_gram_matrix_for_every_seed_of_a_batch():
         np.testing.assert_allclose(batched[seed], expected, rtol=1e-12)
 
 
-def test_a_nan_in_the_factor_leaves_no_eigenvalue_defined():
-    assert np.all(np.isnan(spectrum(jnp.ones((3, 2)).at[1, 1].set(jnp.nan))))
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
+def test_a_nan_in_the_factor_leaves_no_eigenvalue_defined(shape):
+    assert np.all(np.isnan(spectrum(jnp.ones(shape).at[1, 1].set(jnp.nan))))
+
+
+SIZES = (3, 2, 3)
+NUM_PARAMS = sum((i + 1) * o for i, o in itertools.pairwise(SIZES))
+
+
+def network(params, x):
+    for kernel, bias in params[:-1]:
+        x = jnp.tanh(x @ kernel + bias)
+    return x @ params[-1][0] + params[-1][1]
+
+
+def draw_params(seed, dtype=float):
+    normal = np.random.default_rng(seed).normal
+    sizes = itertools.pairwise(SIZES)
+    return [tuple(jnp.asarray(normal(size=n), dtype) for n in ((i, o), o)) for i, o in sizes]
+
+
+def draw_inputs(num_examples, dtype=float):
+    return jnp.asarray(np.random.default_rng(9).normal(0.5, size=(num_examples, SIZES[0])), dtype)
+
+
+@jax.jit
+def network_factor(params, x):
+    return fisher_factor(network, categorical(), params, x)
+
+
+def network_spectrum(params, x, **options):
+    return fisher_spectrum(network, categorical(), params, x, **options)
+
+
+@functools.partial(jax.jit, static_argnames=("method", "chunk"))
+def find(params, x, *, method, chunk):
+    return network_spectrum(params, x, method=method, chunk=chunk).eigenvalues
+
+
+# 7 = 2 x 3 + 1 examples and 4 = 3 + 1: the last chunk overlaps. 21 rows for 17 parameters, or 12.
+@pytest.mark.parametrize("method", ["tall", "dual"])
+@pytest.mark.parametrize(("num_examples", "chunk"), [(7, None), (7, 3), (4, 3)])
+def test_every_method_and_chunk_gives_the_eigenvalues_of_the_dense_fisher(
+    method, num_examples, chunk
+):
+    params, x = draw_params(0), draw_inputs(num_examples)
+    A = np.asarray(network_factor(params, x))
+    expected = np.linalg.eigvalsh(A.T @ A)[::-1]
+    eigenvalues = find(params, x, method=method, chunk=chunk)
+    assert eigenvalues.shape == (NUM_PARAMS,)
+    np.testing.assert_allclose(eigenvalues, expected, atol=1e-14 * expected[0])
+    assert np.all(np.diff(eigenvalues) <= 0.0)
+    np.testing.assert_array_equal(eigenvalues[3 * num_examples :], 0.0)
+
+
+@pytest.mark.parametrize("method", ["tall", "dual"])
+def test_no_example_is_made_up_to_fill_a_chunk(method):
+    def directions(params, x):  # undefined at zero
+        return network(params, x / jnp.linalg.norm(x, axis=1, keepdims=True))
+
+    params, x = draw_params(0), draw_inputs(7)
+    eigenvalues = jax.jit(
+        lambda p, x: (
+            fisher_spectrum(directions, categorical(), p, x, method=method, chunk=3).eigenvalues
+        )
+    )(params, x)
+    assert np.all(np.isfinite(eigenvalues))
+
+
+def test_a_nan_in_any_example_leaves_no_eigenvalue_of_the_fisher_defined():
+    for example in (0, 6):
+        x = draw_inputs(7).at[example, 0].set(jnp.nan)
+        assert np.all(np.isnan(find(draw_params(0), x, method="tall", chunk=3)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "method", "chunk"),
+    [(400, 50, "tall", 50), (400, 50, "tall", 17), (50, 400, "dual", 20), (400, 50, "tall", None)],
+)
+def test_a_float32_fisher_of_condition_number_1e10_is_resolved_to_two_percent(
+    rows, columns, method, chunk
+):
+    # Of a linear model with one output, A = x / sqrt(N).
+    resolve = jax.jit(
+        lambda x: (
+            fisher_spectrum(
+                lambda w, x: x @ w,
+                gaussian(),
+                jnp.zeros((columns, 1), jnp.float32),
+                x,
+                method=method,
+                chunk=chunk,
+            ).eigenvalues
+        )
+    )
+    singular_values = np.logspace(0, -5, 50)
+    for seed in range(3):
+        A = factor_with(singular_values, rows, columns, seed)
+        eigenvalues = resolve((A * rows**0.5).astype(jnp.float32))
+        assert eigenvalues.dtype == jnp.float32
+        np.testing.assert_allclose(eigenvalues[0] / eigenvalues[49], 1e10, rtol=0.02)
+        np.testing.assert_allclose(eigenvalues[:50], singular_values**2, rtol=0.02)
+
+
+@pytest.mark.parametrize("method", ["tall", "dual"])
+def test_the_fisher_spectrum_of_each_seed_of_a_block_equals_its_own(method):
+    seeds, x = [draw_params(seed) for seed in range(3)], draw_inputs(7)
+    of = lambda params: network_spectrum(params, x, method=method, chunk=3).eigenvalues  # noqa: E731
+    block = jax.jit(jax.vmap(of))(jax.tree.map(lambda *leaves: jnp.stack(leaves), *seeds))
+    for eigenvalues, params in zip(block, seeds, strict=True):
+        alone = find(params, x, method=method, chunk=3)
+        np.testing.assert_allclose(eigenvalues, alone, atol=1e-14 * alone[0])
+
+
+def needs(num_examples, method="auto", **options):
+    """Return method and bytes without running anything."""
+    found = []
+
+    def note(params, x):
+        spectrum = network_spectrum(params, x, method=method, **options)
+        found.append(spectrum)
+        return spectrum.eigenvalues
+
+    jax.eval_shape(note, draw_params(0), draw_inputs(num_examples))
+    return found[0].method, found[0].peak_bytes
+
+
+def test_the_cheaper_method_is_taken_and_the_other_one_where_only_that_fits():
+    assert [needs(n)[0] for n in (5, 6, 100)] == ["dual", "tall", "tall"]  # 15, 18, 300 rows
+    (_, dual), (_, tall) = needs(5, "dual"), needs(5, "tall", chunk=1)
+    assert tall > dual
+    assert needs(5, max_bytes=dual) == ("dual", dual)
+    (_, dual), (_, tall) = needs(100, "dual"), needs(100, "tall", chunk=1)
+    assert tall < dual
+    assert needs(100, chunk=1, max_bytes=tall) == ("tall", tall)
+    with pytest.raises(ValueError, match="max_bytes"):
+        needs(100, chunk=1, max_bytes=tall - 1)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "num_examples", "method", "chunk"),
+    [(30, 400, "tall", 40), (30, 120, "tall", 120), (60, 60, "dual", 60), (60, 60, "dual", 15)],
+)
+def test_the_estimate_of_bytes_is_what_the_compiler_assigns(hidden, num_examples, method, chunk):
+    sizes = (20, hidden, 10)
+    params = [(jnp.ones((i, o)), jnp.ones(o)) for i, o in itertools.pairwise(sizes)]
+    x = jnp.ones((num_examples, 20))
+    estimates = []
+
+    def run(params):
+        spectrum = network_spectrum(params, x, method=method, chunk=chunk)
+        estimates.append(spectrum.peak_bytes)
+        return spectrum.eigenvalues
+
+    assigned = jax.jit(run).lower(params).compile().memory_analysis().temp_size_in_bytes
+    assert 1 / 1.5 < assigned / estimates[0] < 1.5
 
 
 def test_conditioning_of_a_flat_spectrum_is_perfect_and_of_full_effective_rank():
@@ -164,25 +324,17 @@ def test_a_matrix_with_a_nan_has_no_eigenpairs():
 
 
 def test_the_top_fisher_pair_of_each_seed_equals_the_dense_one_in_float32():
-    def network(params, x):
-        for kernel, bias in params[:-1]:
-            x = jax.nn.sigmoid(x @ kernel + bias)
-        return x @ params[-1][0] + params[-1][1]
-
-    rng, sizes = np.random.default_rng(0), (6, 5, 4, 3)
-    seeds = [
-        (rng.normal(size=(3, i, o)).astype("f"), np.zeros((3, o), "f"))
-        for i, o in itertools.pairwise(sizes)
-    ]
-    x = jnp.asarray(rng.uniform(size=(20, 6)).astype("f"))
-    dim = sum((i + 1) * o for i, o in itertools.pairwise(sizes))
+    seeds = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *(draw_params(seed, jnp.float32) for seed in range(3))
+    )
+    x = draw_inputs(20, jnp.float32)
     keys = jax.random.split(jax.random.key(0), 3)
 
     @jax.jit
     @jax.vmap
     def both(params, key):
         product = fisher_vector_product(network, categorical(), params, x)
-        top = top_eigenpairs(product, dim, 1, key, num_iterations=12)
+        top = top_eigenpairs(product, NUM_PARAMS, 1, key, num_iterations=12)
         return top, fisher_factor(network, categorical(), params, x)
 
     top, factors = both(seeds, keys)
@@ -202,6 +354,25 @@ def test_the_top_fisher_pair_of_each_seed_equals_the_dense_one_in_float32():
         (lambda: conditioning(jnp.zeros(0), rcond=0.1), "conditioning: .* got none"),
         (lambda: conditioning(jnp.ones(2), rcond=1.0), "0 <= rcond < 1"),
         (lambda: conditioning(jnp.ones(2), rcond=float("nan")), "0 <= rcond < 1"),
+        (lambda: network_spectrum(draw_params(0), draw_inputs(0)), "fisher_spectrum: .* example"),
+        (
+            lambda: network_spectrum(draw_params(0), draw_inputs(4), chunk=5),
+            "chunk <= the 4 examples, got chunk=5",
+        ),
+        (lambda: network_spectrum(draw_params(0), draw_inputs(4), method="qr"), "got 'qr'"),
+        (
+            lambda: fisher_spectrum(
+                lambda p, x: network(p, x - x.mean(0)),
+                categorical(),
+                draw_params(0),
+                draw_inputs(4),
+            ),
+            "fisher_spectrum: .*independently",
+        ),
+        (
+            lambda: network_spectrum(draw_params(0), draw_inputs(4), max_bytes=1024),
+            r"needs .*e-06 GiB tall, .*e-06 GiB dual, has 9.54e-07 GiB: raise max_bytes",
+        ),
         (lambda: top(4, 0), "1 <= k"),
         (lambda: top(4, 5), "k=5.*dim=4; raise num_iterations"),
         (lambda: top(4, 3, num_iterations=2), "num_iterations=2"),

@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from scipy import optimize
 
+from experiments._session import Session
 from experiments._two_weights import descent, problem
 from experiments._two_weights.claims import decide_claims
 from experiments._two_weights.descent import Method, measure
@@ -22,10 +23,10 @@ from experiments._two_weights.plan import (
     SMALL_RATE,
     Config,
     Plan,
+    make_jobs,
 )
 from experiments._two_weights.problem import Draw, find_minimum
 from experiments._two_weights.results import Results, descents_table, outputs_along
-from experiments._two_weights.sweep import DoubleSession, measure_all
 from signdyn.claims import SUPPORTED
 from signdyn.likelihoods import gaussian
 from signdyn.report.style import restyle
@@ -45,8 +46,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def measured(out: Path, digits) -> Path:
     config = Config(out=str(out), seeds=2, steps=STEPS, block=4)
     ink, labels = digits
-    plan = Plan(config, ink, labels, "toy", DoubleSession(NAME, config, {}))
-    measure_all(plan, "toy?")
+    plan = Plan(config, ink, labels, "toy", Session(NAME, config, {}, double=True))
+    plan.session.run_all(lambda: make_jobs(plan), "toy?")
     return plan.session.folder
 
 

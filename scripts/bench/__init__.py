@@ -1,0 +1,1 @@
+"""Measurements of time and memory, each a command of its own."""

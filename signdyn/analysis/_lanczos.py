@@ -1,0 +1,80 @@
+"""Lanczos by matfree, and what of its result has a meaning once the Krylov space is exhausted.
+
+Private to signdyn.analysis. May import JAX and matfree.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+from matfree import decomp
+
+MatVec = Callable[[Array], Array]
+
+
+class RitzPairs(NamedTuple):
+    """Eigenpairs of the matrix restricted to a Krylov space, descending.
+
+    Attributes:
+        values: Array [depth], NaN from the exhaustion of the space on.
+        coefficients: Array [depth, depth]; row j holds the vector of value j in ``basis``. The
+            first column is its overlap with the normalized start.
+        basis: Array [depth, dim], orthonormal rows; zero from the exhaustion on.
+        found: Array [depth], true where a pair means something; false throughout for a NaN.
+    """
+
+    values: Float[Array, " depth"]
+    coefficients: Float[Array, "depth depth"]
+    basis: Float[Array, "depth dim"]
+    found: Bool[Array, " depth"]
+
+
+def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzPairs:
+    """Return the Ritz pairs after ``depth`` products, with full reorthogonalization.
+
+    Where the Krylov space is exhausted the recurrence divides rounding errors, or zero, by their
+    own length. Rows from the first that is not orthonormal to its predecessors are cut off.
+    """
+    basis, (diagonal, off_diagonal), *_ = decomp.tridiag_sym(depth, materialize=False)(
+        matvec, start
+    )
+    deviation = jnp.abs(jnp.tril(basis @ basis.T - jnp.eye(depth, dtype=basis.dtype)))
+    tolerance = 32.0 * start.size**0.5 * jnp.finfo(basis.dtype).eps
+    alive = jnp.cumprod(jnp.all(deviation < tolerance, axis=1)).astype(bool)
+    diagonal = jnp.where(alive, diagonal, 0.0)
+    off_diagonal = jnp.where(alive[1:], off_diagonal, 0.0)
+    scale = jnp.max(jnp.abs(diagonal)) + 2.0 * jnp.max(jnp.abs(off_diagonal), initial=0.0)
+    # What was cut off goes to the end, below every eigenvalue (Gershgorin).
+    diagonal = jnp.where(alive, diagonal, jnp.where(scale > 0.0, -2.0 * scale, -1.0))
+    T = jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1)
+    values, vectors = jnp.linalg.eigh(T)
+    # A NaN of the matrix itself is in the diagonal of the last row alive; eigh may lose it.
+    found = (jnp.arange(depth) < jnp.sum(alive)) & jnp.isfinite(scale)
+    values = jnp.where(found, values[::-1], jnp.nan)
+    return RitzPairs(values, vectors[:, ::-1].T, jnp.where(alive[:, None], basis, 0.0), found)
+
+
+def quadrature(
+    matvec: MatVec, start: Float[Array, " dim"], depth: int
+) -> tuple[Float[Array, " depth"], Float[Array, " depth"]]:
+    """Return nodes and weights with sum w f(node) = u^T f(F) u, u the normalized start.
+
+    Gauss's rule: exact for polynomials f of degree below 2 ``depth`` (Golub and Meurant, 2010).
+    A node that was cut off is NaN with weight 0; if F holds a NaN, so are all weights.
+    """
+    pairs = ritz_pairs(matvec, start, depth)
+    cut_off = jnp.where(pairs.found[0], 0.0, jnp.nan)
+    return pairs.values, jnp.where(pairs.found, pairs.coefficients[:, 0] ** 2, cut_off)
+
+
+def dtype_of(name: str, matvec: MatVec, dim: int) -> jnp.dtype:
+    """Return the dtype in which ``matvec`` answers, or raise if it does not map [dim] to [dim]."""
+    probe = jax.eval_shape(matvec, jax.ShapeDtypeStruct((dim,), jnp.result_type(float)))
+    if getattr(probe, "shape", None) != (dim,) or not jnp.issubdtype(probe.dtype, jnp.floating):
+        raise ValueError(
+            f"{name}: expected matvec to map vectors of shape ({dim},) to float vectors of that "
+            f"shape, got {probe}."
+        )
+    return probe.dtype

@@ -1,0 +1,210 @@
+"""One replica before its first step: what is static, what is batched, what is random.
+
+`Structure` decides the compiled program, `Hyper` is data. A replica's initial weights, signs,
+label noise and data order depend on its key alone, never on its hyperparameters, so variants with
+the same key are paired.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+
+from signdyn.centering import CENTERINGS, Centering, Site, resolve_sites
+from signdyn.likelihoods import Likelihood
+from signdyn.models.traces import init_params, site_means
+from signdyn.types import Params
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What decides the compiled program. Another value is another program.
+
+    Attributes:
+        model: A Flax module with the conventions of `signdyn.models.mlp`.
+        likelihood: Loss and output distribution.
+        optimizer: Name in `signdyn.optimizers.DIRECTIONS` or ``NATURAL``.
+        steps: Number of updates.
+        batch_size: Examples a step; None means all of them.
+        record_every: Steps between evaluations on the whole training set and probe readings.
+        damping: Rule in `signdyn.optimizers.DAMPINGS`, for natural gradients.
+        damping_frame: In `signdyn.optimizers.FRAMES`.
+    """
+
+    model: Any
+    likelihood: Likelihood
+    optimizer: str = "sgd"
+    steps: int = 100
+    batch_size: int | None = None
+    record_every: int = 1
+    damping: str = "scheduled"
+    damping_frame: str = "own"
+
+    def __post_init__(self):
+        """Refuse numbers that cannot be trained with."""
+        if self.steps < 1:
+            raise ValueError(f"Structure: steps must be at least 1, got {self.steps}.")
+        if self.record_every < 1 or self.steps % self.record_every:
+            raise ValueError(
+                f"Structure: record_every must divide steps, got record_every="
+                f"{self.record_every} and steps={self.steps}."
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"Structure: batch_size must be positive, got {self.batch_size}.")
+
+
+class Hyper(NamedTuple):
+    """What is batched: every leaf a scalar array (or a Python float before stacking).
+
+    Attributes:
+        learning_rate: Step size.
+        weight_decay: Decoupled, on kernels only.
+        momentum: Decay of the velocity, or of Adam's first moment.
+        init_scale: Factor on the initial kernels.
+        label_noise: Probability that a training label is redrawn uniformly.
+        centering: Coefficients of the sites.
+        damping: What natural gradients add to the Fisher's diagonal, in units of F, at the first
+            step. It decides what they do, so there is no default: NaN, and so is the step.
+        damping_decay: Factor on the damping a step, under the scheduled rule.
+    """
+
+    learning_rate: Float[Array, "..."] | float
+    weight_decay: Float[Array, "..."] | float = 0.0
+    momentum: Float[Array, "..."] | float = 0.9
+    init_scale: Float[Array, "..."] | float = 1.0
+    label_noise: Float[Array, "..."] | float = 0.0
+    centering: Centering = CENTERINGS["none"]
+    damping: Float[Array, "..."] | float = math.nan
+    damping_decay: Float[Array, "..."] | float = 1.0
+
+
+class Draw(NamedTuple):
+    """Everything random about a replica: a function of its key alone, see `draw_replica`.
+
+    Attributes:
+        params: Initial parameters, before ``init_scale`` and function matching.
+        signs: One array [units] a site, +1 or -1; used where ``flip`` is set.
+        label_noise: [2, N] uniform numbers: whether a label is redrawn, and what it becomes.
+        batches: [steps, batch] rows of the training set, or None for all rows every step.
+    """
+
+    params: Params
+    signs: tuple[Float[Array, " _"], ...]
+    label_noise: Float[Array, "2 examples"]
+    batches: Int[Array, "steps batch"] | None
+
+
+class Start(NamedTuple):
+    """A replica before its first step: function-matched parameters, sites, labels, batches."""
+
+    params: Params
+    sites: tuple[Site, ...]
+    means: tuple[Float[Array, " _"], ...]
+    labels: Array
+    batches: Int[Array, "steps batch"] | None
+
+
+def draw_replica(
+    model: Any,
+    shape: tuple[int, int],
+    dtype: str,
+    batching: tuple[int, int] | None,
+    key: PRNGKeyArray,
+) -> Draw:
+    """Return everything random about the replica with this key.
+
+    Args:
+        model: The Flax module.
+        shape: Shape of the training inputs.
+        dtype: Their type.
+        batching: Batch size and number of steps, or None for full batches.
+        key: The replica's key.
+    """
+    init_key, sign_key, noise_key, order_key = jax.random.split(key, 4)
+    x = jnp.zeros(shape, dtype)
+    params = init_params(model, init_key, x)
+    units = [mean.shape[0] for mean in jax.eval_shape(partial(site_means, model), params, x)]
+    signs = jax.random.rademacher(sign_key, (sum(units),), x.dtype)
+    splits = [sum(units[:i]) for i in range(1, len(units))]
+    return Draw(
+        params=params,
+        signs=tuple(jnp.split(signs, splits)),
+        label_noise=jax.random.uniform(noise_key, (2, shape[0]), x.dtype),
+        batches=None if batching is None else batch_order(order_key, shape[0], *batching),
+    )
+
+
+def start_replica(structure: Structure, data: Any, draw: Draw, hyper: Hyper) -> Start:
+    """Return a replica's function-matched start.
+
+    Args:
+        structure: Static description.
+        data: Training data, as for `make_train_fn`.
+        draw: From `draw_replica`.
+        hyper: Scalar leaves.
+    """
+    x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
+    params = jax.tree.map(lambda p: p * hyper.init_scale if p.ndim > 1 else p, draw.params)
+    means = site_means(structure.model, params, x)
+    sites = resolve_sites(hyper.centering, means, draw.signs)
+    return Start(
+        params=structure.model.matched(params, sites, means),
+        sites=sites,
+        means=means,
+        labels=noisy_labels(draw.label_noise, y, data.num_classes, hyper.label_noise),
+        batches=draw.batches,
+    )
+
+
+def noisy_labels(
+    uniforms: Float[Array, "2 examples"],
+    labels: Shaped[Array, "examples ..."],
+    num_classes: int,
+    probability: Float[Array, ""] | float,
+) -> Shaped[Array, "examples ..."]:
+    """Return ``labels`` with each redrawn uniformly, with the given probability.
+
+    Classes (integers) are drawn from all ``num_classes``, other labels from the examples'. A label
+    changed at probability .1 is changed to the same at .2.
+
+    Example:
+        >>> uniforms = jnp.array([[0.05, 0.95], [0.6, 0.6]])
+        >>> noisy_labels(uniforms, jnp.array([0, 0]), 2, 0.1).tolist()
+        [1, 0]
+    """
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        redrawn = jnp.floor(uniforms[1] * num_classes).astype(labels.dtype)
+    else:
+        redrawn = labels[jnp.floor(uniforms[1] * len(labels)).astype(jnp.int32)]
+    chosen = uniforms[0].reshape(-1, *[1] * (labels.ndim - 1)) < probability
+    return jnp.where(chosen, redrawn, labels)
+
+
+def batch_order(
+    key: PRNGKeyArray, num_examples: int, batch_size: int, steps: int
+) -> Int[Array, "steps batch"]:
+    """Return the examples of every step: a fresh permutation an epoch, its remainder dropped.
+
+    Raises:
+        ValueError: If a batch would hold more examples than there are.
+
+    Example:
+        >>> rows = batch_order(jax.random.key(0), num_examples=5, batch_size=2, steps=2)
+        >>> len(set(rows.ravel().tolist()))  # one epoch: no example twice
+        4
+    """
+    if not 0 < batch_size <= num_examples:
+        raise ValueError(
+            f"batch_order: expected 1 <= batch_size <= num_examples, got {batch_size=} and "
+            f"{num_examples=}."
+        )
+    per_epoch = num_examples // batch_size
+    epochs = -(-steps // per_epoch)
+    keys = jax.random.split(key, epochs)
+    order = jax.vmap(lambda k: jax.random.permutation(k, num_examples))(keys)
+    order = order[:, : per_epoch * batch_size].reshape(-1, batch_size)
+    return order[:steps].astype(jnp.int32)
