@@ -17,7 +17,7 @@ from signdyn.report.page import write_page
 from signdyn.report.style import save_figure
 from signdyn.report.tables import to_text, write_tables
 
-ORDER = ("sign_flip", "two_weights")
+ORDER = ("sign_flip", "two_weights", "fisher_spectrum", "natural_gradient")
 """Experiments in the order of the page."""
 
 

@@ -18,7 +18,6 @@ from experiments._progress import SweepProgress
 from signdyn.records import open_run, read_json, write_json
 from signdyn.resume import Group, Layout, Variant, run_group
 from signdyn.sweeps import block_program
-from signdyn.training import Hyper
 
 MEASURED_RATE = 1.5e10
 """FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
@@ -200,7 +199,7 @@ class Session:
             return jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype)
 
         draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
-        hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), Hyper(learning_rate=0.0))
+        hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), group.example)
         return jax.tree.map(batched, (draw, hyper))
 
     def _call_bytes(self, group: Group) -> int:

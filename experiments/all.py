@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from experiments import sign_flip, two_weights
+from experiments import fisher_spectrum, natural_gradient, sign_flip, two_weights
 from experiments._cli import UsageError, option, run
 from experiments._publish import show
 
-EXPERIMENTS: Mapping[str, ModuleType] = {"sign_flip": sign_flip, "two_weights": two_weights}
+EXPERIMENTS: Mapping[str, ModuleType] = {
+    "sign_flip": sign_flip,
+    "two_weights": two_weights,
+    "fisher_spectrum": fisher_spectrum,
+    "natural_gradient": natural_gradient,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

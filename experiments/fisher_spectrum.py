@@ -14,10 +14,10 @@ tanh is free of this, since it takes both signs.
 Claims and their decision rules: `experiments._fisher_spectrum.claims`. Negative controls: signs
 flipped at random, which change no eigenvalue, and raw against raw with other weights and inputs.
 
-    python -m experiments.fisher_spectrum                   about 20 seconds on two cores
+    python -m experiments.fisher_spectrum                   about 30 seconds on two cores
     python -m experiments.fisher_spectrum --preset=default  about 5 minutes
 
-Headline of the quick run: a random ReLU network's lambda_max grows like width^0.93, 1.01 times
+Headline of the quick run: a random ReLU network's lambda_max grows like width^0.95, 1.03 times
 what mean-field theory predicts, and does not grow with hidden units centered; 91% of a tanh
 network's is its means' if biases are random. On digits lambda_max is what mean inputs alone would
 make, within 1%, and centering divides it by 7.3 (relu), 8.5 (tanh) and 3.5 (sigmoid).
@@ -32,13 +32,12 @@ from experiments._fisher_spectrum.plan import (
     PRESETS,
     Config,
     Plan,
-    SpectrumSession,
     check_config,
+    make_jobs,
 )
 from experiments._fisher_spectrum.results import Results, spectrum_table, width_table
-from experiments._fisher_spectrum.sweep import measure_all
 from experiments._publish import Outcome, Publication, publish, show
-from experiments._session import check_out, start_jax
+from experiments._session import Session, check_out, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
@@ -57,13 +56,13 @@ def prepare(config: Config) -> Plan:
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "dtype": "float64"}
     # float64: eigenvalues are compared with theory, and exact zeros told from small ones
-    session = SpectrumSession(NAME, config, extra, double=True)
+    session = Session(NAME, config, extra, double=True)
     return Plan(config, widths, hidden, pooled(data), data.num_classes, data.fingerprint, session)
 
 
 def execute(plan: Plan) -> Outcome:
     """Run what is missing, decide the claims from the record, draw, write."""
-    measure_all(plan, QUESTION)
+    plan.session.run_all(lambda: make_jobs(plan), QUESTION)
     folder = plan.session.folder
     results = Results(folder)
     findings = decide_claims(results)

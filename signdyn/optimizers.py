@@ -164,7 +164,8 @@ def make_optimizer(
 
     Example:
         >>> from types import SimpleNamespace
-        >>> hyper = SimpleNamespace(learning_rate=0.5, momentum=0.9, weight_decay=0.1)
+        >>> numbers = {"learning_rate": 0.5, "momentum": 0.9, "weight_decay": 0.1}
+        >>> hyper = SimpleNamespace(**numbers, damping=jnp.nan, damping_decay=1.0)
         >>> params = {"kernel": jnp.array([[2.0]]), "bias": jnp.array([2.0])}
         >>> optimizer = make_optimizer("sgd", hyper)
         >>> updates, _ = optimizer.update(params, optimizer.init(params), params)

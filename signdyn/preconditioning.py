@@ -108,15 +108,14 @@ def _by_layer(
         )
     directions = grads
     for path, layer in layers.items():
-        own = _at(grads, path)
-        directions = _replaced(
-            directions, path.split("/"), layer_params(solve(layer, layer_matrix(own)), own)
-        )
+        keys = path.split("/") if path else []  # a model that is one layer: its root
+        own = _at(grads, keys)
+        directions = _replaced(directions, keys, layer_params(solve(layer, layer_matrix(own)), own))
     return directions
 
 
-def _at(tree: Params, path: str) -> Params:
-    for key in path.split("/"):
+def _at(tree: Params, keys: list[str]) -> Params:
+    for key in keys:
         tree = tree[key]
     return tree
 
@@ -177,7 +176,9 @@ def scheduled_damping(schedule: optax.Schedule) -> Damping:
         >>> print(rule.initial, rule.following(jnp.array(1.0), jnp.array(3), jnp.array(0.0)))
         1.0 0.125
     """
-    return Damping(schedule(0), lambda damping, step, ratio: jnp.asarray(schedule(step)))
+    return Damping(
+        jnp.asarray(schedule(0)), lambda damping, step, ratio: jnp.asarray(schedule(step))
+    )
 
 
 def adaptive_damping(initial: Scalar, learning_rate: Scalar, factor: Scalar = 1.5) -> Damping:
@@ -242,17 +243,17 @@ def scale_by_natural_gradient(
         dtype = ravel_pytree(params)[0].dtype
         return NaturalState(jnp.zeros((), jnp.int32), jnp.asarray(damping.initial, dtype))
 
-    def update(grads, state, params=None, *, curvature: Curvature, **_):
-        del params
-        direction = solve(curvature, grads, state.damping)
+    def update(updates, state, params=None, *, curvature: Curvature, **extra_args):
+        del params, extra_args
+        direction = solve(curvature, updates, state.damping)
         ratio = jnp.array(jnp.nan, state.damping.dtype)
         if damping.learning_rate is not None:
-            ratio = _reduction_ratio(curvature, grads, direction, damping.learning_rate)
+            ratio = _reduction_ratio(curvature, updates, direction, damping.learning_rate)
         step = state.step + 1
         following = damping.following(state.damping, step, ratio)
         return direction, NaturalState(step, following.astype(state.damping.dtype))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # pyrefly: ignore[bad-argument-type]
 
 
 def _reduction_ratio(
@@ -284,13 +285,16 @@ def in_frame(
         [0.8]
     """
 
-    def update(grads, state, params=None, *, curvature: Curvature, frame, **extra):
-        (transposed,) = jax.linear_transpose(frame, grads)(grads)
-        seen = _seen_through(curvature, frame, grads)
-        direction, state = inner.update(transposed, state, params, curvature=seen, **extra)
+    def update(updates, state, params=None, *, curvature: Curvature, frame, **extra_args):
+        (transposed,) = jax.linear_transpose(frame, updates)(updates)
+        seen = _seen_through(curvature, frame, updates)
+        direction, state = inner.update(transposed, state, params, curvature=seen, **extra_args)
         return frame(direction), state
 
-    return optax.GradientTransformationExtraArgs(inner.init, update)
+    return optax.GradientTransformationExtraArgs(
+        inner.init,
+        update,  # pyrefly: ignore[bad-argument-type]
+    )
 
 
 def _seen_through(

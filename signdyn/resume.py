@@ -20,12 +20,12 @@ class Variant(NamedTuple):
 
     Attributes:
         labels: What tells it from the others; coordinates of the results.
-        hyper: Its numbers.
+        hyper: Its numbers: a `Hyper`, or whatever NamedTuple of them the group's function takes.
         seed_offset: Added to every seed before its key is made; 0 pairs variants by seed.
     """
 
     labels: Mapping[str, str | float]
-    hyper: Hyper
+    hyper: Any
     seed_offset: int = 0
 
 
@@ -38,6 +38,7 @@ class Group(NamedTuple):
         train_fn: Draws and runs one replica.
         tabulate: Results of a block -> named arrays.
         identity: Everything static that decides the numbers, in JSON's types.
+        example: A point of the kind that its variants hold, to compile the program for.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Group(NamedTuple):
     train_fn: TrainFn
     tabulate: Callable[[Any], Mapping[str, Variable]]
     identity: Mapping[str, Any]
+    example: Any = Hyper(learning_rate=0.0)
 
 
 class Layout(NamedTuple):
@@ -151,5 +153,5 @@ def run_group(
     return len(cells) - len(skip)
 
 
-def _numbers(hyper: Hyper) -> list[float]:
+def _numbers(hyper: Any) -> list[float]:
     return [float(leaf) for leaf in jax.tree.leaves(hyper)]

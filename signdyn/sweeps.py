@@ -56,8 +56,8 @@ def grid(**axes: Sequence[Any]) -> list[Hyper]:
     return [Hyper(**dict(zip(axes, point, strict=True))) for point in product(*axes.values())]
 
 
-def stack_hypers(hypers: Sequence[Hyper]) -> Hyper:
-    """Return one `Hyper` whose leaves are float32 arrays over the given points.
+def stack_hypers(hypers: Sequence[Any]) -> Any:
+    """Return one `Hyper`, or pytree of that kind, of float32 arrays over the given points.
 
     Python floats would be compiled in; arrays make one program serve all points.
 
@@ -83,7 +83,7 @@ def replica_keys(root: int, seeds: Sequence[int]) -> Key[Array, " seed"]:
 def run_sweep(
     train_fn: TrainFn,
     keys: Key[Array, " replica"],
-    hypers: Hyper,
+    hypers: Any,
     *,
     block: int,
     width: int = 1,
@@ -107,13 +107,13 @@ def run_sweep(
 def run_blocks(
     train_fn: TrainFn,
     keys: Key[Array, " replica"],
-    hypers: Hyper,
+    hypers: Any,
     *,
     block: int,
     width: int = 1,
     devices: Sequence[Any] | None = None,
     skip: frozenset[int] = frozenset(),
-    program: Callable[[Draw, Hyper], Trajectory] | None = None,
+    program: Callable[[Any, Any], Any] | None = None,
 ) -> Iterator[Block]:
     """Yield blocks as they finish, in order.
 
@@ -196,7 +196,7 @@ def seed_draws(train_fn: TrainFn, keys: Key[Array, " replica"]) -> Callable[[np.
 
 def block_program(
     train_fn: TrainFn, *, block: int, width: int, devices: Sequence[Any]
-) -> Callable[[Draw, Hyper], Trajectory]:
+) -> Callable[[Any, Any], Any]:
     """Return the jitted program that runs one block on each of ``devices``.
 
     Its arguments and results have a leading axis of ``len(devices) * block`` replicas.

@@ -102,7 +102,7 @@ class TrainFn:
     """
 
     draw: Callable[[PRNGKeyArray], Any]
-    run: Callable[[Any, Hyper], Any]
+    run: Callable[[Any, Any], Any]
 
     def __call__(self, key: PRNGKeyArray, hyper: Hyper) -> Trajectory:
         """Return the trajectory of one replica."""

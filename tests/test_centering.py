@@ -31,6 +31,11 @@ VARIANTS = {
     "fractions": Centering(
         SiteCentering(constant=0.5, batch=-0.25), SiteCentering(0.3, 0.4, 0.5, flip=1.0)
     ),
+    "scaled": Centering(SiteCentering(scale=3.0), SiteCentering(scale=0.3)),
+    "sigmoid of tanh": Centering(hidden=SiteCentering(offset=1.0, scale=0.5)),
+    "all at once": Centering(
+        SiteCentering(0.5, 0.1, 1.0, scale=0.7), SiteCentering(0.3, 0.4, 0.5, flip=1.0, scale=1.7)
+    ),
 }
 WIDTHS = (4, 3)
 FAST = {"xla_backend_optimization_level": 0}  # compiling is all that takes time here
@@ -124,11 +129,11 @@ def test_the_sites_do_what_the_formula_says():
     rng = np.random.default_rng(1)
     a, mean, batch_mean = rng.normal(size=(6, 4)), rng.normal(size=4), rng.normal(size=4)
     sign = np.array([1.0, -1.0, -1.0, 1.0])
-    point = SiteCentering(constant=0.3, batch=0.6, offset=0.9, flip=1.0)
+    point = SiteCentering(constant=0.3, batch=0.6, offset=0.9, flip=1.0, scale=0.7)
     inputs, hidden = resolve_sites(
         Centering(SiteCentering(), point), [jnp.asarray(mean)] * 2, [jnp.asarray(sign)] * 2
     )
-    expected = sign * (a + 0.9 - 0.3 * mean - 0.6 * batch_mean)
+    expected = 0.7 * sign * (a + 0.9 - 0.3 * mean - 0.6 * batch_mean)
     a, batch_mean = jnp.asarray(a), jnp.asarray(batch_mean)
     np.testing.assert_allclose(apply_site(hidden, a, batch_mean), expected, atol=1e-15)
     np.testing.assert_array_equal(apply_site(inputs, a, batch_mean), a)
@@ -158,21 +163,47 @@ def test_flipping_changes_signs_only_and_an_offset_adds_its_dose():
         np.testing.assert_allclose(moved.inputs[layer], plain.inputs[layer] + dose, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["input", "hidden", "both", "flip", "offset", "both and flip"])
+@pytest.mark.parametrize(
+    "name", ["input", "hidden", "both", "flip", "offset", "both and flip", "scaled"]
+)
 def test_constant_sites_leave_every_delta_alone_and_move_only_kernel_gradients(name):
-    # With h = s (a + t): g_W' = s (g_W + t g_b) with every layer's own t, and g_b' = g_b.
+    # With h = s (a + t): g_W' = s (g_W + t g_b) with every layer's own s and t, and g_b' = g_b.
     params, x, signs = draw()
     plain, means = traced("tanh", params, x, signs, CENTERINGS["none"])
     centered, _ = traced("tanh", params, x, signs, VARIANTS[name])
     for layer, key in enumerate(plain.grads):
         point = VARIANTS[name].input if layer == 0 else VARIANTS[name].hidden
         shift = point.offset - point.constant * means[layer]
-        sign = signs[layer] if point.flip else jnp.ones_like(signs[layer])
+        gain = point.scale * (signs[layer] if point.flip else jnp.ones_like(signs[layer]))
         g_kernel, g_bias = plain.grads[key]["kernel"], plain.grads[key]["bias"]
-        expected = sign[:, None] * (g_kernel + jnp.outer(shift, g_bias))
+        expected = gain[:, None] * (g_kernel + jnp.outer(shift, g_bias))
         np.testing.assert_allclose(centered.deltas[layer], plain.deltas[layer], atol=1e-14)
         np.testing.assert_allclose(centered.grads[key]["kernel"], expected, rtol=0, atol=1e-14)
         np.testing.assert_allclose(centered.grads[key]["bias"], g_bias, rtol=0, atol=1e-14)
+
+
+def test_an_offset_of_one_and_a_scale_of_half_make_sigmoids_of_tanhs():
+    params, x, signs = draw()
+    plain, _ = traced("tanh", params, x, signs, CENTERINGS["none"])
+    found, _ = traced("tanh", params, x, signs, VARIANTS["sigmoid of tanh"])
+    a = x
+    for layer, name in enumerate(params):
+        kernel, bias = params[name]["kernel"], params[name]["bias"]
+        z = a @ kernel + bias
+        np.testing.assert_allclose(plain.inputs[layer], a, atol=1e-14)
+        reads = found.inputs[layer]
+        expected = x if layer == 0 else jax.nn.sigmoid(2 * z_before)
+        np.testing.assert_allclose(reads, expected, rtol=0, atol=1e-14)
+        a, z_before = jnp.tanh(z), z
+
+
+def test_powers_of_two_scale_exactly():
+    site = Site(jnp.array([-0.25, 8.0, 1.0, 2.0]), jnp.zeros(4), jnp.array(0.0))
+    params, x, _ = draw()
+    kernel, bias, a = params["dense_1"]["kernel"], params["dense_1"]["bias"], jnp.tanh(x[:, :4])
+    matched_kernel, matched_bias = match_dense(kernel, bias, site, jnp.zeros(4))
+    h = apply_site(site, a, jnp.zeros(4))
+    np.testing.assert_array_equal(h @ matched_kernel + matched_bias, a @ kernel + bias)
 
 
 def test_subtracting_the_batch_mean_also_centers_what_flows_back():
@@ -187,12 +218,12 @@ def test_subtracting_the_batch_mean_also_centers_what_flows_back():
 
 
 def test_a_matched_layer_can_be_matched_back():
-    # h = s (a + t) has the inverse a = s (h - s t), which is a site as well.
+    # h = s (a + t) has the inverse a = (h - s t) / s, which is a site as well.
     rng = np.random.default_rng(2)
     kernel, bias, a = (jnp.asarray(rng.normal(size=n)) for n in [(4, 3), 3, (6, 4)])
     mean = jnp.asarray(rng.normal(size=4))
-    site = Site(jnp.array([1.0, -1.0, -1.0, 1.0]), jnp.asarray(rng.normal(size=4)), jnp.array(0.6))
-    back = Site(site.gain, -site.gain * (site.shift - site.batch * mean), jnp.array(0.0))
+    site = Site(jnp.array([1.0, -0.5, -1.0, 4.0]), jnp.asarray(rng.normal(size=4)), jnp.array(0.6))
+    back = Site(1 / site.gain, -site.gain * (site.shift - site.batch * mean), jnp.array(0.0))
     matched_kernel, matched_bias = match_dense(kernel, bias, site, mean)
     h = apply_site(site, a, mean)
     np.testing.assert_allclose(h @ matched_kernel + matched_bias, a @ kernel + bias, atol=1e-14)
@@ -211,8 +242,40 @@ def test_combining_adds_the_coefficients_and_a_flip_twice_is_a_flip():
         assert combine(centering, CENTERINGS["none"]) == centering
 
 
+def test_combining_multiplies_the_scales():
+    twice, thrice = (Centering(hidden=SiteCentering(scale=scale)) for scale in (2.0, 3.0))
+    combined = combine(twice, CENTERINGS["both"], thrice)
+    assert combined == CENTERINGS["both"]._replace(hidden=SiteCentering(constant=1.0, scale=6.0))
+    assert combine(VARIANTS["scaled"], VARIANTS["scaled"]).input.scale == 9.0
+    assert combine(twice) == twice
+
+
+def test_combining_nothing_is_refused():
+    with pytest.raises(ValueError, match="combine: expected at least one centering, got none"):
+        combine()
+
+
+def test_the_named_points_are_what_their_names_say():
+    def point(of_input, of_hidden):
+        sites = (SiteCentering(**{**NONE, **fields}) for fields in (of_input, of_hidden))
+        return Centering(*sites)
+
+    NONE = {"constant": 0.0, "batch": 0.0, "offset": 0.0, "flip": 0.0, "scale": 1.0}
+    constant, batch, flip = ({name: 1.0} for name in ("constant", "batch", "flip"))
+    assert dict(CENTERINGS) == {
+        "none": point({}, {}),
+        "input": point(constant, {}),
+        "hidden": point({}, constant),
+        "both": point(constant, constant),
+        "batch": point(batch, batch),
+        "flip": point(flip, flip),
+        "flip_input": point(flip, {}),
+        "flip_hidden": point({}, flip),
+    }
+
+
 def test_combining_arrays_under_jit_is_combining_numbers():
-    left, right = VARIANTS["fractions"], CENTERINGS["flip"]
+    left, right = VARIANTS["all at once"], VARIANTS["scaled"]
     traced = jax.jit(combine)(left, right)
     np.testing.assert_allclose(
         jax.tree.leaves(traced), jax.tree.leaves(combine(left, right)), rtol=1e-15

@@ -8,10 +8,22 @@ import numpy as np
 import optax
 import pytest
 
-from signdyn.optimizers import DIRECTIONS, centralize_per_unit, make_optimizer
+from signdyn.analysis.layers import Layer
+from signdyn.optimizers import (
+    DAMPINGS,
+    DIRECTIONS,
+    FRAMES,
+    NATURAL,
+    centralize_per_unit,
+    check_optimizer,
+    make_optimizer,
+)
+from signdyn.preconditioning import SOLVES, Curvature
 
 STEPS = 5
-HYPER = SimpleNamespace(learning_rate=0.3, momentum=0.8, weight_decay=0.1)
+HYPER = SimpleNamespace(
+    learning_rate=0.3, momentum=0.8, weight_decay=0.1, damping=np.nan, damping_decay=1.0
+)
 
 
 def gradients(seed=0):
@@ -143,7 +155,7 @@ def test_one_trace_serves_every_learning_rate_momentum_and_decay(name):
         return follow(name, SimpleNamespace(**hyper))[-1]
 
     for learning_rate, momentum, weight_decay in [(0.3, 0.8, 0.1), (0.1, 0.5, 0.0)]:
-        numbers = {
+        numbers = vars(HYPER) | {
             "learning_rate": learning_rate,
             "momentum": momentum,
             "weight_decay": weight_decay,
@@ -165,10 +177,143 @@ def test_single_precision_stays_single(name):
     assert jax.tree.map(jnp.result_type, after) == jax.tree.map(jnp.result_type, state)
 
 
+# --- natural gradients ------------------------------------------------------------------------
+
+NUMBERS = vars(HYPER) | {"damping": 0.5, "damping_decay": 0.25}
+
+
+def one_layer(seed=0):
+    """Return the gradient and the curvature of a dense layer, as {"dense": kernel and bias}."""
+    rng = np.random.default_rng(seed)
+    inputs, deltas = rng.normal(0.5, 1.0, size=(12, 1, 4)), rng.normal(size=(12, 1, 1, 3))
+    # Rows of the factor in the order of ravel_pytree: first the bias, then the kernel.
+    scores = [
+        np.concatenate([d, np.outer(a, d).ravel()])
+        for a, d in zip(inputs[:, 0], deltas[:, 0, 0], strict=True)
+    ]
+    A = jnp.asarray(np.stack(scores) / np.sqrt(12))
+    curvature = Curvature(
+        factor=lambda: A,
+        product=lambda: lambda v: A.T @ (A @ v),
+        layers=lambda: {"dense": Layer(jnp.asarray(inputs), jnp.asarray(deltas))},
+        loss=jnp.array(1.0),
+        loss_after=lambda displacement: jnp.array(2.0),  # it rises, whatever one does
+    )
+    return {"dense": jax.tree.map(jnp.asarray, start())}, curvature
+
+
+def naturally(name, numbers, *, damping="scheduled", frame="own"):
+    """Return the updates of three steps with one gradient and one curvature."""
+    optimizer = make_optimizer(name, SimpleNamespace(**numbers), damping=damping, frame=frame)
+    grads, curvature = one_layer()
+    params = jax.tree.map(lambda leaf: leaf + 1.0, grads)
+    state, found = optimizer.init(params), []
+    for _ in range(3):
+        updates, state = optimizer.update(
+            grads, state, params, curvature=curvature, frame=lambda p: p
+        )
+        found.append(updates["dense"])
+    return params["dense"], found
+
+
+natural_steps = jax.jit(
+    naturally,
+    static_argnames=("name", "damping", "frame"),
+    compiler_options={"xla_backend_optimization_level": 0},
+)
+
+
+def test_there_is_an_optimizer_for_every_natural_gradient_and_no_name_is_taken_twice():
+    assert set(NATURAL) == set(SOLVES)
+    assert not set(NATURAL) & set(DIRECTIONS)
+
+
+@pytest.mark.parametrize("name", NATURAL)
+def test_rate_and_decay_act_on_a_natural_direction_as_on_any_other(name):
+    params, found = natural_steps(name, NUMBERS)
+    grads, curvature = one_layer()
+    for step, updates in enumerate(found):
+        direction = SOLVES[name](curvature, grads, 0.5 * 0.25**step)["dense"]
+        kernel = -0.3 * (direction["kernel"] + 0.1 * params["kernel"])
+        np.testing.assert_allclose(updates["kernel"], kernel, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(updates["bias"], -0.3 * direction["bias"], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NATURAL)
+def test_without_a_damping_there_is_no_natural_step(name):
+    _, found = natural_steps(name, {**NUMBERS, "damping": np.nan})
+    for updates in found:
+        assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(updates))
+
+
+def test_the_adaptive_rule_reads_rate_and_damping_and_no_decay():
+    # The loss rises at every step: damping grows by 1.5.
+    _, found = natural_steps("natural_diagonal", NUMBERS, damping="adaptive")
+    grads, curvature = one_layer()
+    for step, updates in enumerate(found):
+        direction = SOLVES["natural_diagonal"](curvature, grads, 0.5 * 1.5**step)["dense"]
+        np.testing.assert_allclose(updates["bias"], -0.3 * direction["bias"], atol=1e-13)
+
+
+def test_the_raw_frame_is_given_with_every_update():
+    (_, own), (_, raw) = (natural_steps("natural", NUMBERS, frame=frame) for frame in FRAMES)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), raw, own)
+    optimizer = make_optimizer("natural", SimpleNamespace(**NUMBERS), frame="raw")
+    grads, curvature = one_layer()
+    with pytest.raises(TypeError, match="frame"):
+        optimizer.update(grads, optimizer.init(grads), grads, curvature=curvature)
+
+
+def test_optimizers_without_curvature_ignore_it():
+    optimizer = make_optimizer("sgd", HYPER)
+    grads, curvature = one_layer()
+    given, _ = optimizer.update(
+        grads, optimizer.init(grads), grads, curvature=curvature, frame=lambda p: p
+    )
+    plain, _ = optimizer.update(grads, optimizer.init(grads), grads)
+    jax.tree.map(np.testing.assert_array_equal, given, plain)
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*DIRECTIONS, *NATURAL])
+def test_the_checker_lets_every_name_pass_and_the_rules_with_natural_gradients_only(name):
+    check_optimizer(name)
+    for damping in DAMPINGS:
+        for frame in FRAMES:
+            if (damping, frame) == ("scheduled", "own"):
+                continue
+            if name in DIRECTIONS:
+                message = f"{name} has no damping; .* choose one of natural, natural_cg"
+            elif frame == "raw" and name in ("natural_kfac", "natural_unit"):
+                message = f"{name} is defined in the layers' own coordinates; use frame='own'"
+            else:
+                check_optimizer(name, damping, frame)
+                continue
+            with pytest.raises(ValueError, match=f"make_optimizer: {message}"):
+                check_optimizer(name, damping, frame)
+            with pytest.raises(ValueError, match=f"make_optimizer: {message}"):
+                make_optimizer(name, HYPER, damping=damping, frame=frame)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("natural_kfca",), "no optimizer 'natural_kfca'; choose one of .*nearest: natural_kfac"),
+        (("natural", "adaptiv"), "no damping rule 'adaptiv'; .*scheduled, .*nearest: adaptive"),
+        (("natural", "scheduled", "row"), "no damping frame 'row'; .*own, raw .nearest: raw"),
+    ],
+)
+def test_unknown_names_are_answered_with_all_names_and_the_nearest(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_optimizer(*arguments)
+
+
 def test_an_unknown_optimizer_is_answered_with_all_names_and_the_nearest():
     with pytest.raises(ValueError, match="nearest: momentum") as caught:
         make_optimizer("momentun", HYPER)
-    assert all(name in str(caught.value) for name in DIRECTIONS)
+    assert all(name in str(caught.value) for name in (*DIRECTIONS, *NATURAL))
     assert "'momentun'" in str(caught.value)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from signdyn.centering import CENTERINGS, Centering, SiteCentering, combine, offset
+from signdyn.centering import CENTERINGS, Centering, SiteCentering, offset
 from signdyn.likelihoods import Likelihood, categorical
 from signdyn.models.mlp import MLP
 from signdyn.optimizers import DIRECTIONS
+from signdyn.replicas import draw_replica, start_replica
 from signdyn.sweeps import stack_hypers
 from signdyn.training import (
     NEVER,
@@ -21,11 +22,7 @@ from signdyn.training import (
     Hyper,
     Probe,
     Structure,
-    batch_order,
-    draw_replica,
     make_train_fn,
-    noisy_labels,
-    start_replica,
 )
 
 MODEL = MLP((4,), 3, "tanh")
@@ -303,45 +300,6 @@ def test_label_noise_changes_the_labels_that_are_trained_on_but_not_those_of_the
     assert clean.final["test_loss"] == noisy.final["test_loss"]
 
 
-def test_the_start_differs_from_the_draw_by_init_scale_and_matching_only():
-    structure, draw = structure_of(BATCH), draw_of(jax.random.key(0))
-    biased = {name: {**layer, "bias": layer["bias"] + 1} for name, layer in draw.params.items()}
-    draw = draw._replace(params=biased)
-    centering = combine(CENTERINGS["both"], CENTERINGS["flip"])
-    plain = start_replica(structure, DATA, draw, Hyper(0.1, init_scale=2.0))
-    centered = start_replica(structure, DATA, draw, Hyper(0.1, init_scale=2.0, centering=centering))
-    for name, layer in draw.params.items():
-        np.testing.assert_array_equal(plain.params[name]["kernel"], 2.0 * layer["kernel"])
-        np.testing.assert_array_equal(plain.params[name]["bias"], layer["bias"])
-    for index, (site, sign) in enumerate(zip(centered.sites, draw.signs, strict=True)):
-        kernel = plain.params[f"dense_{index}"]["kernel"]
-        np.testing.assert_array_equal(site.gain, sign)
-        np.testing.assert_array_equal(
-            centered.params[f"dense_{index}"]["kernel"], sign[:, None] * kernel
-        )
-        np.testing.assert_array_equal(plain.sites[index].gain, np.ones_like(sign))
-        np.testing.assert_array_equal(plain.means[index], centered.means[index])
-    np.testing.assert_allclose(plain.means[0], DATA.x_train.mean(0), rtol=1e-15)
-
-
-def test_a_draw_depends_on_its_key_alone_and_its_signs_are_fair():
-    first, again = draw_of(jax.random.key(0)), draw_of(jax.random.key(0))
-    jax.tree.map(np.testing.assert_array_equal, first, again)
-    draws = [draw_of(jax.random.key(key)) for key in range(100)]
-    for leaves in zip(*(jax.tree.leaves(draw._replace(params=())) for draw in draws), strict=True):
-        assert len({np.asarray(leaf).tobytes() for leaf in leaves}) > 8
-    assert len({float(draw.params["dense_0"]["kernel"][0, 0]) for draw in draws}) == 100
-    signs = np.array([np.concatenate(draw.signs) for draw in draws])
-    assert signs.shape == (100, 9)
-    np.testing.assert_array_equal(np.abs(signs), np.ones((100, 9)))
-    # Fair, one by one and pair by pair, between sites as well: four binomial deviations.
-    products = signs.T @ signs / 100 - np.eye(9)
-    assert np.abs(signs.mean(0)).max() < 0.4
-    assert np.abs(products).max() < 0.4
-    assert first.label_noise.shape == (2, N)
-    assert first.batches.shape == (STEPS, BATCH)
-
-
 def test_the_draw_of_a_train_function_is_the_replicas():
     train = make_train_fn(structure_of(None), DATA)
     shapes = jax.eval_shape(train.draw, jax.random.key(0))
@@ -349,59 +307,6 @@ def test_the_draw_of_a_train_function_is_the_replicas():
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(
         jnp.shape, as_batched(draw_of(jax.random.key(0)), None)
     )
-
-
-def test_an_epoch_visits_each_example_once():
-    for seed in range(5):
-        rows = np.asarray(draw_of(jax.random.key(seed)).batches)
-        for epoch in (rows[:3], rows[3:]):
-            assert sorted(epoch.ravel().tolist()) == list(range(N))
-        assert not np.array_equal(rows[:3], rows[3:])
-
-
-def test_a_remainder_is_dropped_but_no_example_is_left_out_for_good():
-    rows = np.asarray(batch_order(jax.random.key(0), num_examples=12, batch_size=5, steps=79))
-    assert rows.shape == (79, 5)
-    for epoch in range(39):
-        assert len(set(rows[2 * epoch : 2 * epoch + 2].ravel().tolist())) == 10
-    counts = np.bincount(rows.ravel(), minlength=12)
-    # About 40 epochs, each of which drops 2 of 12: 33 visits, binomial deviation 2.4.
-    assert np.abs(counts - rows.size / 12).max() < 10
-
-
-def test_label_noise_zero_leaves_all_labels_and_one_redraws_all():
-    rng = np.random.default_rng(0)
-    uniforms = jnp.asarray(rng.uniform(size=(2, 6000)))
-    labels = jnp.asarray(np.arange(6000) % 3)
-    np.testing.assert_array_equal(noisy_labels(uniforms, labels, 3, 0.0), labels)
-    redrawn = np.asarray(noisy_labels(uniforms, labels, 3, 1.0))
-    # Uniform whatever the label was: 667 of each pair, binomial deviation 24.
-    table = np.bincount(3 * np.asarray(labels) + redrawn, minlength=9)
-    assert np.abs(table - 6000 / 9).max() < 100
-    assert noisy_labels(uniforms.at[1].set(1 - 2.0**-24), labels, 3, 1.0).max() == 2
-
-
-def test_whether_a_label_is_redrawn_says_nothing_about_what_it_becomes():
-    uniforms = jnp.asarray(np.random.default_rng(2).uniform(size=(2, 6000)))
-    unseen = jnp.full(6000, 9)  # no class, so that every redrawn label shows
-    redrawn = np.asarray(noisy_labels(uniforms, unseen, 3, 0.3))
-    counts = np.bincount(redrawn[redrawn != 9], minlength=3)
-    # 600 of each class, binomial deviation 23.
-    assert np.abs(counts - 600).max() < 100
-
-
-def test_label_noise_is_nested_and_changes_the_promised_share():
-    uniforms = jnp.asarray(np.random.default_rng(1).uniform(size=(2, 6000)))
-    labels = jnp.asarray(np.arange(6000) % 3)
-    changed_before = np.zeros(6000, bool)
-    previous = labels
-    for probability in (0.1, 0.3, 0.7):
-        noisy = noisy_labels(uniforms, labels, 3, probability)
-        changed = np.asarray(noisy != labels)
-        assert (changed >= changed_before).all()
-        np.testing.assert_array_equal(noisy[changed_before], previous[changed_before])
-        assert abs(changed.mean() - probability * 2 / 3) < 4 * np.sqrt(0.25 / 6000)
-        changed_before, previous = changed, noisy
 
 
 # --- divergence -------------------------------------------------------------------------------

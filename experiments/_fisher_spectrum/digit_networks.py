@@ -166,14 +166,14 @@ def _of_layer(layer: Layer) -> dict[str, Array]:
     split = mean_covariance_split(rows)
     length = jnp.sum(jnp.mean(inputs, axis=0) ** 2)
     with_one = jnp.concatenate([inputs, jnp.ones_like(inputs[:, :1])], axis=1)
-    # deltas of all labels: one row an (example, column of the output factor)
-    deltas = layer.deltas.reshape(-1, layer.deltas.shape[-1])
     variance = jnp.mean(jnp.var(inputs, axis=0))
     spiked = spiked_covariance(fan_in, num_examples, jnp.sqrt(length / fan_in), variance)
+    product = kfac_spectrum(layer.inputs, layer.deltas)[0]
+    first_factor = spectrum_of_gram(with_one / jnp.sqrt(num_examples))[0]
     return {
-        "kfac_lambda_max": kfac_spectrum(layer.inputs, layer.deltas)[0],
-        "bias_input_lambda_max": spectrum_of_gram(with_one / jnp.sqrt(num_examples))[0],
-        "delta_lambda_max": spectrum_of_gram(deltas / jnp.sqrt(num_examples))[0],
+        "kfac_lambda_max": product,
+        "bias_input_lambda_max": first_factor,
+        "delta_lambda_max": product / first_factor,
         "input_lambda_max": spectrum_of_gram(rows)[0],
         "mean_length": length,
         "mean_share": split.mean_lambda_max_share,

@@ -120,8 +120,9 @@ def draw_dose(results: Results) -> Drawn:
     return figure, (
         "Left: largest eigenvalue of the Fisher on digits when a number c is added to every "
         "hidden unit after inputs and hidden units were centered, the same function for every c; "
-        "median and middle half of the seeds. Dashed: what it would be if every example had the mean input in "
-        "every layer, with the deltas that it has, median; nothing is fitted. "
+        "median and middle half of the seeds. Dashed: what it would be if every example had the "
+        "mean input in every layer, with the deltas that it has; median, interpolated in c^2, "
+        "nothing is fitted. "
         "Right: largest eigenvalue of each layer's block against the product of those of "
         "E[(a, 1)(a, 1)^T] and E[delta delta^T], a mark for each seed, layer and activation; on "
         "the dashed line the two are equal."
@@ -131,9 +132,10 @@ def draw_dose(results: Results) -> Drawn:
 def _draw_parabola(ax: Axes, results: Results) -> None:
     doses = np.array([0.0, *DOSES])
     values = results.doses(DOSE_ACTIVATION, "lambda_max")
-    appearance = look("neutral")._replace(dash=(), width=2.2, label="centered, then offset")
-    band(ax, doses, values, appearance)
-    ax.plot(doses, np.median(values, axis=0), **_marks("neutral"))
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+    color = look("neutral").color
+    ax.vlines(doses, low, high, color=color, linewidth=1.6)
+    ax.plot(doses, median, label="centered, then offset", color=color, **_symbol("neutral"))
     predicted = np.median(results.doses(DOSE_ACTIVATION, "mean_lambda_max"), axis=0)
     fine = np.linspace(0.0, doses[-1], 81)
     between = np.interp(fine**2, doses**2, predicted)  # exact for a parabola

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments._cli import UsageError, option
@@ -76,22 +74,6 @@ class Plan(NamedTuple):
     session: Session
 
 
-class SpectrumSession(Session):
-    """A session whose programs take points of their own in the place of a `Hyper`."""
-
-    def _arguments(self, group: Group):
-        points = {
-            "width": Ensemble(0.0, 0.0, 0.0, 0.0),
-            "digits": digit_networks.Point(0.0, CENTERINGS["none"]),
-        }
-        rows = self.layout.block * len(self.layout.devices)
-        draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
-        point = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), points[group.part])
-        return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), (draw, point)
-        )
-
-
 def check_config(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the widths and the hidden layers; raises `UsageError` for what they cannot be."""
     widths, hidden = (_whole(name, getattr(config, name)) for name in ("widths", "hidden"))
@@ -127,6 +109,7 @@ def _width(plan: Plan) -> tuple[Job, list[Variant]]:
         train_fn=TrainFn(random_networks.draw, partial(random_networks.measure, largest=largest)),
         tabulate=random_networks.tabulate,
         identity=_identity("width", {"largest": largest}),
+        example=Ensemble(0.0, 0.0, 0.0, 0.0),
     )
 
     def variant(setting: str, width: int, arm: str = "first", seed_offset: int = 0) -> Variant:
@@ -159,6 +142,7 @@ def _digits(plan: Plan) -> tuple[Job, list[Variant]]:
                 "rcond": digit_networks.RCOND,
             },
         ),
+        example=digit_networks.Point(0.0, CENTERINGS["none"]),
     )
 
     def variant(activation: str, arm: str, centering: Any, dose: float = 0.0) -> Variant:

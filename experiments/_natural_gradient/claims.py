@@ -4,6 +4,7 @@ Each function states claims and returns them with their evidence; the rules do n
 the evidence. Ratios are geometric means over seeds of paired ratios, with bootstrap intervals.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -98,18 +99,19 @@ def _exact(results: Results) -> Stated:
 
 
 def _approximations(results: Results) -> Stated:
-    for method, words in (("unit", "Every unit's own block"), ("kfac", "K-FAC")):
+    pairs = itertools.product((("unit", "Every unit's own block"), ("kfac", "K-FAC")), PAIRS)
+    for (method, words), arm in pairs:
         yield (
             Claim(
-                f"{method}_same",
+                f"{method}_same_{arm}",
                 ("b8", "b14"),
                 f"{words} is enough to be blind to the mean: undamped, it takes the same "
-                "function-space steps with inputs and hidden units centered.",
+                f"function-space steps with {WORDS[arm]}.",
                 f"{GAP}, natural_{method}",
                 below(SAME),
                 COORDINATES,
             ),
-            exact_evidence(results.gap(f"natural_{method}", "centered")),
+            exact_evidence(results.gap(f"natural_{method}", arm)),
         )
     for arm in PAIRS:
         yield (
@@ -151,8 +153,8 @@ def _damping(results: Results) -> Stated:
             Claim(
                 f"damping_breaks_{arm}",
                 ("b8",),
-                f"At a damping of {DAMPINGS[-1]:g} natural gradient depends on coordinates at least "
-                f"half as much as gradient descent does, with {WORDS[arm]}.",
+                f"At a damping of {DAMPINGS[-1]:g} it depends on coordinates at least half as much "
+                f"as gradient descent does, with {WORDS[arm]}.",
                 f"{GAP}: natural gradient at a damping of {DAMPINGS[-1]:g} / gradient descent",
                 above(0.5),
                 LADDER,

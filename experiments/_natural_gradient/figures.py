@@ -42,8 +42,8 @@ def _coordinates(results: Results) -> tuple[Figure, str]:
     shown = {
         "gradient\ndescent": ("sgd", PAIRS),
         "diagonal\nFisher": ("natural_diagonal", PAIRS),
-        "K-FAC": ("natural_kfac", ("centered",)),
-        "unit\nblocks": ("natural_unit", ("centered",)),
+        "K-FAC": ("natural_kfac", PAIRS),
+        "unit\nblocks": ("natural_unit", PAIRS),
         "full\nFisher": ("natural", PAIRS),
     }
     figure, axes = panels(1, 1, height=2.8)
@@ -68,10 +68,11 @@ def _coordinates(results: Results) -> tuple[Figure, str]:
 
 def _ladder(results: Results) -> tuple[Figure, str]:
     figure, axes = panels(1, 2, titles=["inputs and units centered", "sigmoid for tanh"])
-    positions = np.array([1e-7, *DAMPINGS[1:]])
+    positions, none = np.array(DAMPINGS[1:]), DAMPINGS[1] / 30.0
     for ax, arm in zip(axes[0], PAIRS, strict=True):
         gaps = np.maximum(damping_gaps(results, arm), FLOOR)
-        band(ax, positions, gaps.T, LOOKS[arm], label="damped in own coordinates")
+        band(ax, positions, gaps[1:].T, LOOKS[arm], label=f"{LOOKS[arm].label}, own coordinates")
+        strip(ax, np.array([none]), gaps[:1], LOOKS[arm], label="", spread=0.4 * none)
         restored = np.stack(
             [results.gap("natural", arm, damping, frame="raw") for damping in FRAME_DAMPINGS]
         )
@@ -80,21 +81,23 @@ def _ladder(results: Results) -> tuple[Figure, str]:
             np.array(FRAME_DAMPINGS),
             np.maximum(restored, FLOOR),
             "natural_gradient",
-            label="damped in raw's coordinates",
+            label="raw's coordinates",
             spread=0.0,
         )
         plain = float(np.median(results.gap("sgd", arm)))
         chance_line(ax, plain, "gradient descent", at=0.0)
         ax.set_xscale("log")
         _logarithmic(ax)
-        ax.set_xticks([positions[0], 1e-5, 1e-3, 1e-1], ["0", "1e-5", "1e-3", "1e-1"])
+        ax.set_xticks([none, 1e-6, 1e-4, 1e-2, 1.0], ["0", "1e-6", "1e-4", "1e-2", "1"])
+        ax.minorticks_off()
         ax.set_xlabel("damping (units of the Fisher)")
     axes[0, 0].set_ylabel("output difference\n(share of the way moved)")
     key(figure)
     return figure, (
-        "The same difference against the damping of natural gradient; median and quartiles over "
-        "seeds. Leftmost: no damping. Points: the damping is a multiple of the identity in the raw "
-        "network's coordinates for both networks. Dotted: gradient descent, median."
+        "The same difference against the damping of natural gradient. Line: the damping is a "
+        "multiple of the identity in each network's own coordinates, median and quartiles over "
+        "seeds; leftmost, without damping, every seed. Diamonds: it is one in the raw network's "
+        "coordinates for both networks. Dotted: gradient descent, median."
     )
 
 
@@ -159,7 +162,7 @@ def _units(results: Results) -> tuple[Figure, str]:
 
 def _logarithmic(ax: Axes) -> None:
     ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 3, 10.0 * max(1.0, ax.dataLim.intervaly.max()))
+    ax.set_ylim(FLOOR / 3, 10.0 * max(1.0, float(ax.dataLim.ymax)))
 
 
 def _interval(values: np.ndarray) -> np.ndarray:

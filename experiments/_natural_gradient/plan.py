@@ -48,10 +48,10 @@ DIAGONAL_RATE, GRADIENT_RATE = 0.05, 0.02
 RACE_STEPS = 24
 """Of natural gradients on digits."""
 
-RACE_RUNGS = range(-8, 2)
+RACE_RUNGS = range(-6, 1)
 """Learning rates 2^(k/2) of natural gradients on digits: 1 would be Newton's step."""
 
-GRADIENT_RUNGS = range(-4, 9)
+GRADIENT_RUNGS = range(-1, 7)
 """Learning rates 2^(k/2) of gradient descent on digits."""
 
 AGAIN_OFFSET = 1_000_000
@@ -68,19 +68,19 @@ class Config(CommonConfig):
         128, "Examples of the regression, six outputs each.", minimum=16, maximum=10**6
     )
     width: int = option(6, "Hidden units of the network on digits.", minimum=1, maximum=10**4)
-    steps: int = option(512, "Updates of gradient descent on digits.", minimum=8, maximum=10**7)
+    steps: int = option(1024, "Updates of gradient descent on digits.", minimum=8, maximum=10**7)
     damping: float = option(
         1e-3, "Damping of natural gradients on digits.", minimum=1e-12, maximum=1e3
     )
     target_loss: float = option(
-        0.35, "Loss on digits at which a descent has arrived, nats.", minimum=1e-4, maximum=0.69
+        0.2, "Loss on digits at which a descent has arrived, nats.", minimum=1e-4, maximum=0.69
     )
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {},
-    "default": {"seeds": 64, "num_train": 512, "steps": 1024},
-    "paper": {"seeds": 128, "num_train": 1024, "width": 12, "steps": 2048, "block": 128},
+    "default": {"seeds": 64, "num_train": 512, "steps": 2048},
+    "paper": {"seeds": 128, "num_train": 1024, "width": 12, "steps": 4096, "block": 128},
 }
 
 
@@ -122,7 +122,7 @@ def _frame_jobs(plan: Plan) -> list[tuple[Job, list[Variant]]]:
     exact += [_variant(arm, FRAME_RATE, 0.0) for arm in ("input", "hidden")]
     exact.append(_variant("again", FRAME_RATE, 0.0))
     restored = [_variant(arm, FRAME_RATE, d) for d in FRAME_DAMPINGS for arm in PAIRS]
-    undamped = [_variant(arm, FRAME_RATE, 0.0) for arm in ("raw", "centered")]
+    undamped = [_variant(arm, FRAME_RATE, 0.0) for arm in ("raw", *PAIRS)]
     diagonal = [_variant(arm, DIAGONAL_RATE, 0.0) for arm in ("raw", *PAIRS)]
     plain = [_variant(arm, GRADIENT_RATE, 0.0) for arm in ("raw", *PAIRS, "flipped")]
     return [

@@ -46,7 +46,7 @@ def start_measurement(structure: Structure, data: Any, draw: Callable) -> TrainF
         return {
             "start_loss": traces.loss,
             **_corrections(layers, traces.grads),
-            **_directions(factor, layers, traces, hyper.damping),
+            **_directions(factor, layers, traces, jnp.asarray(hyper.damping)),
         }
 
     return TrainFn(draw, run)

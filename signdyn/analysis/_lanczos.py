@@ -40,6 +40,7 @@ def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzP
     basis, (diagonal, off_diagonal), *_ = decomp.tridiag_sym(depth, materialize=False)(
         matvec, start
     )
+    basis = jnp.asarray(basis)  # matfree's type is wider
     deviation = jnp.abs(jnp.tril(basis @ basis.T - jnp.eye(depth, dtype=basis.dtype)))
     tolerance = 32.0 * start.size**0.5 * jnp.finfo(basis.dtype).eps
     alive = jnp.cumprod(jnp.all(deviation < tolerance, axis=1)).astype(bool)

@@ -7,7 +7,7 @@ negative ones. All eigenvalues need the factor A, the rest only products with a 
 what                                    from                            memory, in numbers
 ======================================  ==============================  ======================
 :func:`spectrum_of_gram`                a factor A [rows, P]            2 rows P
-:func:`fisher_spectrum`                 a model and its inputs          5 P^2, or 2 rows P
+:func:`fisher_spectrum`                 a model and its inputs          5 P^2, or 3 rows P
 :func:`top_eigenpairs`                  products v -> F v               4 num_iterations P
 :func:`spectral_density`                products v -> F v               4 num_steps P
 ======================================  ==============================  ======================

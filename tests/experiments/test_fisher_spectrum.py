@@ -21,8 +21,8 @@ from experiments._fisher_spectrum.plan import (
     NAME,
     Config,
     Plan,
-    SpectrumSession,
     check_config,
+    make_jobs,
 )
 from experiments._fisher_spectrum.random_networks import ensemble
 from experiments._fisher_spectrum.results import (
@@ -33,7 +33,7 @@ from experiments._fisher_spectrum.results import (
     spectrum_table,
     width_table,
 )
-from experiments._fisher_spectrum.sweep import measure_all
+from experiments._session import Session
 from signdyn.activations import get_activation
 from signdyn.analysis.fisher import fisher_factor
 from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
@@ -57,9 +57,9 @@ def folder(tmp_path_factory):
     )
     widths, hidden = check_config(config)
     pixels = np.random.default_rng(0).uniform(0.2, 1.5, (30, 4))
-    session = SpectrumSession(NAME, config, {}, double=True)
+    session = Session(NAME, config, {}, double=True)
     plan = Plan(config, widths, hidden, pixels, NUM_OUTPUTS, "toy", session)
-    measure_all(plan, "toy?")
+    plan.session.run_all(lambda: make_jobs(plan), "toy?")
     return session.folder, pixels
 
 
@@ -170,6 +170,13 @@ def test_the_spectrum_on_digits_is_that_of_the_whole_jacobian(folder, results):
         assert row.mean_length[0] == pytest.approx(mean @ mean)
         assert row.input_lambda_max[0] == pytest.approx(second)
         assert row.mean_share[0] == pytest.approx((mean @ mean) / second)
+
+
+def test_weights_keep_the_second_moment_of_preactivations_from_layer_to_layer():
+    draw = Draw(jnp.zeros((1, 4)), (jnp.zeros((4, 8)), jnp.zeros((8, 2))), ())
+    scales = digit_networks._scales(draw, Point(float(NAMES.index("relu")), ARMS["raw"]))
+    # E[relu(z)^2] is 1/2, and inputs are of second moment one
+    np.testing.assert_allclose(scales, [(1 / 4) ** 0.5, (2 / 8) ** 0.5], rtol=1e-9)
 
 
 def test_a_linear_layer_on_one_repeated_input_has_only_the_spectrum_of_its_mean():
