@@ -4,9 +4,9 @@ import dataclasses
 import shlex
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -16,6 +16,8 @@ from signdyn.records import write_json
 from signdyn.report.page import write_page
 from signdyn.report.style import save_figure
 from signdyn.report.tables import to_text, write_tables
+
+PlanT = TypeVar("PlanT")
 
 ORDER = ("sign_flip", "two_weights", "fisher_spectrum", "natural_gradient")
 """Experiments in the order of the page."""
@@ -79,6 +81,14 @@ def publish(folder: Path, publication: Publication) -> Outcome:
         page.path,
     ]
     return Outcome(name, rows, publication.answer, written, page.problems)
+
+
+def carry_out(
+    measure: Callable[[PlanT], None], conclude: Callable[[PlanT], Outcome], plan: PlanT
+) -> None:
+    """Measure, conclude and show: an experiment's main."""
+    measure(plan)
+    show([conclude(plan)])
 
 
 def show(outcomes: Sequence[Outcome]) -> None:

@@ -23,6 +23,8 @@ network's is its means' if biases are random. On digits lambda_max is what mean 
 make, within 1%, and centering divides it by 7.3 (relu), 8.5 (tanh) and 3.5 (sigmoid).
 """
 
+from functools import partial
+
 from experiments._cli import run
 from experiments._fisher_spectrum.claims import answer, decide_claims
 from experiments._fisher_spectrum.digit_networks import pooled
@@ -36,7 +38,7 @@ from experiments._fisher_spectrum.plan import (
     make_jobs,
 )
 from experiments._fisher_spectrum.results import Results, spectrum_table, width_table
-from experiments._publish import Outcome, Publication, publish, show
+from experiments._publish import Outcome, Publication, carry_out, publish
 from experiments._session import Session, check_out, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
@@ -60,9 +62,13 @@ def prepare(config: Config) -> Plan:
     return Plan(config, widths, hidden, pooled(data), data.num_classes, data.fingerprint, session)
 
 
-def execute(plan: Plan) -> Outcome:
-    """Run what is missing, decide the claims from the record, draw, write."""
+def measure(plan: Plan) -> None:
+    """Run what is missing."""
     plan.session.run_all(lambda: make_jobs(plan), QUESTION)
+
+
+def conclude(plan: Plan) -> Outcome:
+    """Decide the claims from the record, draw, write."""
     folder = plan.session.folder
     results = Results(folder)
     findings = decide_claims(results)
@@ -83,4 +89,4 @@ def execute(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, lambda plan: show([execute(plan)]))
+    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))

@@ -19,13 +19,15 @@ which no method can feel; natural gradient from other seeds.
     python -m experiments.natural_gradient --preset=default  estimated at a few minutes
 """
 
+from functools import partial
+
 from experiments._cli import run
 from experiments._natural_gradient.claims import answer, decide_claims
 from experiments._natural_gradient.figures import draw_figures
 from experiments._natural_gradient.plan import ACTIVATION, NAME, PRESETS, Config, Plan, make_jobs
 from experiments._natural_gradient.problem import digits, regression
 from experiments._natural_gradient.results import Results, directions_table
-from experiments._publish import Outcome, Publication, publish, show
+from experiments._publish import Outcome, Publication, carry_out, publish
 from experiments._session import Session, check_out, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
@@ -53,9 +55,13 @@ def prepare(config: Config) -> Plan:
     )
 
 
-def execute(plan: Plan) -> Outcome:
-    """Run what is missing, decide the claims from the record, draw, write."""
+def measure(plan: Plan) -> None:
+    """Run what is missing."""
     plan.session.run_all(lambda: make_jobs(plan), QUESTION)
+
+
+def conclude(plan: Plan) -> Outcome:
+    """Decide the claims from the record, draw, write."""
     folder = plan.session.folder
     results = Results(folder)
     findings = decide_claims(results)
@@ -75,4 +81,4 @@ def execute(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, lambda plan: show([execute(plan)]))
+    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))

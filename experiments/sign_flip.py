@@ -19,15 +19,16 @@ raw with other seeds; tanh units behind centered inputs, which have little mean 
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from experiments._cli import UsageError, run
-from experiments._publish import Outcome, Publication, publish, show
+from experiments._publish import Outcome, Publication, carry_out, publish
 from experiments._session import Session, check_out, start_jax
 from experiments._sign_flip.claims import answer, decide_claims
 from experiments._sign_flip.figures import draw_figures
 from experiments._sign_flip.plan import NAME, PRESETS, RECORD_EVERY, Config, Plan
 from experiments._sign_flip.results import Results
-from experiments._sign_flip.sweep import measure
+from experiments._sign_flip.sweep import run_sweeps
 from signdyn import data as datasets
 from signdyn.activations import get_activation
 
@@ -67,9 +68,13 @@ def prepare(config: Config) -> Plan:
     )
 
 
-def execute(plan: Plan) -> Outcome:
-    """Run what is missing, decide the claims from the record, draw, write."""
-    measure(plan)
+def measure(plan: Plan) -> None:
+    """Run what is missing."""
+    run_sweeps(plan)
+
+
+def conclude(plan: Plan) -> Outcome:
+    """Decide the claims from the record, draw, write."""
     results = Results(plan)
     findings = decide_claims(results)
     return publish(
@@ -100,4 +105,4 @@ def _widths(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, lambda plan: show([execute(plan)]))
+    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))

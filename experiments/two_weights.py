@@ -25,8 +25,10 @@ Headline of the quick run: at its best step 99% of the raw neuron's turns go bac
 20 times the steps of the centered one; at a small step none do, and it needs 49 times as many.
 """
 
+from functools import partial
+
 from experiments._cli import run
-from experiments._publish import Outcome, Publication, publish, show
+from experiments._publish import Outcome, Publication, carry_out, publish
 from experiments._session import Session, check_out, start_jax
 from experiments._two_weights.claims import FIGURE, answer, decide_claims
 from experiments._two_weights.figure import draw_figure
@@ -54,9 +56,13 @@ def prepare(config: Config) -> Plan:
     return Plan(config, *two_classes(data), data.fingerprint, session)
 
 
-def execute(plan: Plan) -> Outcome:
-    """Run what is missing, decide the claims from the record, draw, write."""
+def measure(plan: Plan) -> None:
+    """Run what is missing."""
     plan.session.run_all(lambda: make_jobs(plan), QUESTION)
+
+
+def conclude(plan: Plan) -> Outcome:
+    """Decide the claims from the record, draw, write."""
     folder = plan.session.folder
     results = Results(folder)
     findings = decide_claims(results)
@@ -76,4 +82,4 @@ def execute(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, lambda plan: show([execute(plan)]))
+    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))

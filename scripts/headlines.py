@@ -20,6 +20,11 @@ ROWS = (
     ("sign_flip", "small_zigzag_sigmoid", "turns that go back at a small step, raw sigmoid"),
     ("sign_flip", "small_slower_sigmoid", "steps there to equal loss, raw / centered, sigmoid"),
     ("two_weights", "center_steps", "two weights: steps to target, raw / centered"),
+    ("fisher_spectrum", "digits_lambda_relu", "lambda_max of the Fisher, raw / centered, relu"),
+    ("fisher_spectrum", "tanh_is_centered", "'tanh is centered': its means' share of lambda_max"),
+    ("natural_gradient", "same_centered", "natural gradient: raw and centered differ by"),
+    ("natural_gradient", "sgd_differs_centered", "gradient descent: raw and centered differ by"),
+    ("natural_gradient", "race_zigzag", "turns that go back, natural minus plain, raw digits"),
 )
 """Experiment, claim, and what the README calls it."""
 

@@ -119,8 +119,8 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         probe: What to measure while training.
 
     Raises:
-        ValueError: If a batch would hold more examples than there are, or there is no such
-            optimizer.
+        ValueError: If inputs are not [examples, features], labels are not as many, a batch would
+            hold more examples than there are, or there is no such optimizer.
 
     Example:
         >>> from signdyn.data import load
@@ -132,11 +132,13 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         >>> bool(trajectory.loss[-1] < trajectory.loss[0]), int(trajectory.diverged_at) == NEVER
         (True, True)
     """
-    if data.x_train.ndim != 2 or len(data.y_train) != len(data.x_train):
-        raise ValueError(
-            "make_train_fn: x_train must be [examples, features] and y_train have a label for "
-            f"every example, got {data.x_train.shape=} and {data.y_train.shape=}; flatten inputs."
-        )
+    for split in ("train", "test"):
+        x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
+        if x.ndim != 2 or len(y) != len(x):
+            raise ValueError(
+                f"make_train_fn: x_{split} must be [examples, features] and y_{split} have a "
+                f"label for every example, got {x.shape=} and {y.shape=}; flatten inputs."
+            )
     num_examples, num_features = data.x_train.shape
     batch_size = structure.batch_size
     if batch_size is not None and batch_size > num_examples:

@@ -1,5 +1,6 @@
 """Optimizers: each against a few lines of NumPy, and every number in them is data."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -202,25 +203,29 @@ def one_layer(seed=0):
     return {"dense": jax.tree.map(jnp.asarray, start())}, curvature
 
 
-def naturally(name, numbers, *, damping="scheduled", frame="own"):
-    """Return the updates of three steps with one gradient and one curvature."""
-    optimizer = make_optimizer(name, SimpleNamespace(**numbers), damping=damping, frame=frame)
-    grads, curvature = one_layer()
-    params = jax.tree.map(lambda leaf: leaf + 1.0, grads)
-    state, found = optimizer.init(params), []
-    for _ in range(3):
-        updates, state = optimizer.update(
-            grads, state, params, curvature=curvature, frame=lambda p: p
-        )
-        found.append(updates["dense"])
-    return params["dense"], found
-
-
-natural_steps = jax.jit(
-    naturally,
+@partial(
+    jax.jit,
     static_argnames=("name", "damping", "frame"),
     compiler_options={"xla_backend_optimization_level": 0},
 )
+def naturally(name, numbers, dampings, *, damping="scheduled", frame="own"):
+    """Return parameters, updates of as many steps as ``dampings``, and the directions for those.
+
+    All steps are given one gradient and one curvature.
+    """
+    optimizer = make_optimizer(name, SimpleNamespace(**numbers), damping=damping, frame=frame)
+    grads, curvature = one_layer()
+    params = jax.tree.map(lambda leaf: leaf + 1.0, grads)
+
+    def step(state, _):
+        updates, state = optimizer.update(
+            grads, state, params, curvature=curvature, frame=lambda p: p
+        )
+        return state, updates
+
+    _, updates = jax.lax.scan(step, optimizer.init(params), length=len(dampings))
+    directions = jax.lax.map(lambda d: SOLVES[name](curvature, grads, d), dampings)
+    return params["dense"], updates["dense"], directions["dense"]
 
 
 def test_there_is_an_optimizer_for_every_natural_gradient_and_no_name_is_taken_twice():
@@ -230,35 +235,34 @@ def test_there_is_an_optimizer_for_every_natural_gradient_and_no_name_is_taken_t
 
 @pytest.mark.parametrize("name", NATURAL)
 def test_rate_and_decay_act_on_a_natural_direction_as_on_any_other(name):
-    params, found = natural_steps(name, NUMBERS)
-    grads, curvature = one_layer()
-    for step, updates in enumerate(found):
-        direction = SOLVES[name](curvature, grads, 0.5 * 0.25**step)["dense"]
-        kernel = -0.3 * (direction["kernel"] + 0.1 * params["kernel"])
-        np.testing.assert_allclose(updates["kernel"], kernel, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(updates["bias"], -0.3 * direction["bias"], rtol=0, atol=1e-9)
+    params, updates, directions = naturally(name, NUMBERS, 0.5 * 0.25 ** jnp.arange(3.0))
+    atol = 1e-4 if name == "natural_cg" else 1e-10  # as far as it is solved for
+    kernels = -0.3 * (directions["kernel"] + 0.1 * params["kernel"])
+    np.testing.assert_allclose(updates["kernel"], kernels, rtol=0, atol=atol)
+    np.testing.assert_allclose(updates["bias"], -0.3 * directions["bias"], rtol=0, atol=atol)
+    assert np.abs(updates["bias"][0] - updates["bias"][2]).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", NATURAL)
 def test_without_a_damping_there_is_no_natural_step(name):
-    _, found = natural_steps(name, {**NUMBERS, "damping": np.nan})
-    for updates in found:
-        assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(updates))
+    _, updates, _ = naturally(name, {**NUMBERS, "damping": np.nan}, jnp.ones(3))
+    assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(updates))
 
 
 def test_the_adaptive_rule_reads_rate_and_damping_and_no_decay():
     # The loss rises at every step: damping grows by 1.5.
-    _, found = natural_steps("natural_diagonal", NUMBERS, damping="adaptive")
-    grads, curvature = one_layer()
-    for step, updates in enumerate(found):
-        direction = SOLVES["natural_diagonal"](curvature, grads, 0.5 * 1.5**step)["dense"]
-        np.testing.assert_allclose(updates["bias"], -0.3 * direction["bias"], atol=1e-13)
+    _, updates, directions = naturally(
+        "natural_diagonal", NUMBERS, 0.5 * 1.5 ** jnp.arange(3.0), damping="adaptive"
+    )
+    np.testing.assert_allclose(updates["bias"], -0.3 * directions["bias"], atol=1e-13)
 
 
 def test_the_raw_frame_is_given_with_every_update():
-    (_, own), (_, raw) = (natural_steps("natural", NUMBERS, frame=frame) for frame in FRAMES)
+    dampings = 0.5 * 0.25 ** jnp.arange(3.0)
+    name = "natural_diagonal"
+    (_, own, _), (_, raw, _) = (naturally(name, NUMBERS, dampings, frame=f) for f in FRAMES)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), raw, own)
-    optimizer = make_optimizer("natural", SimpleNamespace(**NUMBERS), frame="raw")
+    optimizer = make_optimizer(name, SimpleNamespace(**NUMBERS), frame="raw")
     grads, curvature = one_layer()
     with pytest.raises(TypeError, match="frame"):
         optimizer.update(grads, optimizer.init(grads), grads, curvature=curvature)

@@ -19,6 +19,7 @@ from signdyn.preconditioning import (
     CG_TOLERANCE,
     SOLVES,
     Curvature,
+    Damping,
     adaptive_damping,
     fixed_damping,
     in_frame,
@@ -83,9 +84,6 @@ def curvature_of(model, likelihood, params, x, y):
     )
 
 
-LIKELIHOODS = {"gaussian": gaussian(0.5), "categorical": categorical()}
-
-
 # --- explicit matrices ------------------------------------------------------------------------
 
 
@@ -115,14 +113,11 @@ def places():
     ).T
 
 
-def explicit_fishers(kind, params, x):
+def explicit_fishers(params, x):
     """Return what each of the solves takes for the Fisher, as a matrix [P, P]."""
     outputs, jacobian, inputs, to_outputs = jax.tree.map(np.asarray, slow_pieces(params, x))
     p = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
-    of_outputs = {
-        "gaussian": np.broadcast_to(np.eye(2) / 0.5, (N, 2, 2)),
-        "categorical": np.stack([np.diag(row) - np.outer(row, row) for row in p]),
-    }[kind]
+    of_outputs = np.stack([np.diag(row) - np.outer(row, row) for row in p])
     full = sum(J.T @ S @ J for J, S in zip(jacobian, of_outputs, strict=True)) / N
     layer, row, unit = places()
     same_layer = layer[:, None] == layer
@@ -143,21 +138,19 @@ def explicit_fishers(kind, params, x):
     }
 
 
-@pytest.fixture(scope="module", params=[("gaussian", np.float32), ("categorical", np.float64)])
-def trained(request):
+@pytest.fixture(scope="module")
+def trained():
     """Return name -> (points, gradients, directions) of descents inside scan, inside vmap."""
-    kind, dtype = request.param
-    x, y, _ = problem(0, dtype)
-    starts = [problem(seed, dtype)[2] for seed in (1, 2)]
-    starts = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-    dampings = jnp.array([0.02, 0.7], dtype)
+    x, y, _ = problem(0)
+    starts = jax.tree.map(lambda *leaves: jnp.stack(leaves), problem(1)[2], problem(2)[2])
+    dampings = jnp.array([0.02, 0.7])
 
     def descend(solve, start, damping):
         transform = scale_by_natural_gradient(solve, fixed_damping(damping))
 
         def step(carry, _):
             params, state = carry
-            grads, curvature = curvature_of(Nested(), LIKELIHOODS[kind], params, x, y[kind])
+            grads, curvature = curvature_of(Nested(), categorical(), params, x, y["categorical"])
             direction, state = transform.update(grads, state, params, curvature=curvature)
             moved = jax.tree.map(lambda p, d: p - RATE * d, params, direction)
             return (moved, state), (params, grads, direction)
@@ -171,36 +164,29 @@ def trained(request):
             for name, solve in SOLVES.items()
         }
 
-    return kind, x, dampings, all_solves(starts, dampings)
+    return x, dampings, all_solves(starts, dampings)
 
 
 def test_there_is_a_twin_of_every_solve():
     x, _, params = problem(0)
-    assert set(explicit_fishers("gaussian", params, x)) == set(SOLVES)
+    assert set(explicit_fishers(params, x)) == set(SOLVES)
 
 
 @pytest.mark.parametrize("name", SOLVES)
 def test_each_solve_is_its_explicit_matrix_solved_with_inside_scan_and_vmap(trained, name):
-    kind, x, dampings, found = trained
+    x, dampings, found = trained
     for start, damping in enumerate(dampings):
         for step in range(STEPS):
             at = (start, step)
             params, grads, direction = jax.tree.map(lambda a, at=at: a[at], found[name])
-            params = jax.tree.map(lambda a: a.astype(np.float64), params)
-            fisher = explicit_fishers(kind, params, x.astype(np.float64))[name]
+            fisher = explicit_fishers(params, x)[name]
             damped = fisher + damping * np.eye(len(fisher))
             g, d = (np.asarray(ravel_pytree(tree)[0]) for tree in (grads, direction))
-            assert d.dtype == x.dtype
-            assert np.abs(g).max() > 1e-3
             if name == "natural_cg":
-                # In single precision the recursion's residual falls below the true one.
-                slack = 1.01 if x.dtype == np.float64 else 3.0
-                residual = np.linalg.norm(damped @ d - g) / np.linalg.norm(g)
-                assert residual <= slack * CG_TOLERANCE
+                assert np.linalg.norm(damped @ d - g) <= 1.01 * CG_TOLERANCE * np.linalg.norm(g)
             else:
-                # The condition number of the damped matrix is below 1e3, of its factor below 30.
-                atol = 1e3 * np.finfo(x.dtype).eps * np.linalg.norm(d)
-                np.testing.assert_allclose(d, np.linalg.solve(damped, g), rtol=0, atol=atol)
+                np.testing.assert_allclose(d, np.linalg.solve(damped, g), rtol=0, atol=1e-12)
+            assert np.abs(g).max() > 1e-3
 
 
 def test_the_five_solves_are_five_directions_but_for_conjugate_gradients(trained):
@@ -254,6 +240,19 @@ def test_parameters_outside_of_layers_are_refused_with_their_paths(name):
     for other in ("natural", "natural_cg", "natural_diagonal"):
         found = jax.eval_shape(partial(direction, name=other), shapes)
         assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, shapes)
+
+
+@pytest.mark.parametrize("name", SOLVES)
+def test_single_precision_stays_single(name):
+    x, y, params = problem(1, np.float32)
+
+    def update(params, damping):
+        grads, curvature = curvature_of(Nested(), gaussian(), params, x, y["gaussian"])
+        transform = scale_by_natural_gradient(SOLVES[name], adaptive_damping(damping, 0.5))
+        return transform.update(grads, transform.init(params), curvature=curvature)
+
+    direction, state = jax.eval_shape(update, params, jnp.float32(0.1))
+    assert {leaf.dtype for leaf in jax.tree.leaves((direction, state.damping))} == {x.dtype}
 
 
 # --- damping rules ----------------------------------------------------------------------------
@@ -421,11 +420,11 @@ def by_products(curvature, grads, damping):
 
 RULES = {
     "scheduled": scheduled_damping(optax.exponential_decay(0.3, 1, 0.5)),
-    "adaptive": adaptive_damping(0.05, RATE),
+    # What adapts is the ratio; the damping is made to show all of its digits.
+    "adaptive": Damping(0.05, lambda damping, step, ratio: 0.05 * (1 + ratio**2), RATE),
 }
 FRAMED = {
     "natural, adaptive": (SOLVES["natural"], RULES["adaptive"]),
-    "natural_cg, scheduled": (SOLVES["natural_cg"], RULES["scheduled"]),
     "natural_diagonal, scheduled": (SOLVES["natural_diagonal"], RULES["scheduled"]),
     "by products, adaptive": (by_products, RULES["adaptive"]),
 }
@@ -478,9 +477,7 @@ def framed():
 @pytest.mark.parametrize("name", FRAMED)
 def test_in_a_frame_the_parameters_move_as_they_would_there(framed, name):
     there, here = framed[name]
-    # Conjugate gradients are as near as they are solved to: rounding grows from product to product.
-    atol = CG_TOLERANCE if "cg" in name else 1e-10
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=atol), here, there)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-10), here, there)
     assert len(set(np.asarray(here[1][0]).tolist())) > 2  # the damping moves
 
 
@@ -500,7 +497,9 @@ def test_products_and_factor_are_of_one_matrix_in_every_frame(framed):
 
 def test_layers_are_refused_in_another_frame():
     transform = in_frame(scale_by_natural_gradient(SOLVES["natural_unit"], fixed_damping(1.0)))
-    with pytest.raises(ValueError, match="in_frame: .* by layers.* use natural, natural_cg or nat"):
+    with pytest.raises(
+        ValueError, match=r"in_frame: .* by layers.* use natural, natural_cg or nat"
+    ):
         transform.update(
             ONE, transform.init(ONE), curvature=NO_CURVATURE, frame=lambda params: params
         )

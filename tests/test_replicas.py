@@ -97,12 +97,10 @@ def test_a_remainder_is_dropped_but_no_example_is_left_out_for_good():
     assert np.abs(counts - rows.size / 12).max() < 10
 
 
-def test_a_batch_of_all_examples_is_a_permutation_and_a_larger_one_is_refused():
-    rows = np.asarray(batch_order(jax.random.key(1), num_examples=5, batch_size=5, steps=3))
-    np.testing.assert_array_equal(np.sort(rows), np.tile(np.arange(5), (3, 1)))
-    for batch_size in (0, 6):
-        with pytest.raises(ValueError, match=f"batch_order: .* batch_size={batch_size} and"):
-            batch_order(jax.random.key(1), num_examples=5, batch_size=batch_size, steps=3)
+@pytest.mark.parametrize("batch_size", [0, 6])
+def test_a_batch_of_more_examples_than_there_are_or_of_none_is_refused(batch_size):
+    with pytest.raises(ValueError, match=f"batch_order: .* batch_size={batch_size} and num_exam"):
+        batch_order(jax.random.key(1), num_examples=5, batch_size=batch_size, steps=3)
 
 
 # --- label noise ------------------------------------------------------------------------------
@@ -148,17 +146,17 @@ def test_labels_that_are_no_classes_are_redrawn_whole_from_those_of_the_examples
     rng = np.random.default_rng(3)
     uniforms, labels = jnp.asarray(rng.uniform(size=(2, 6000))), jnp.asarray(rng.normal(size=shape))
     np.testing.assert_array_equal(noisy_labels(uniforms, labels, 1, 0.0), labels)
-    noisy = noisy_labels(uniforms, labels, 1, 0.3)
+    noisy, labels = (np.asarray(rows) for rows in (noisy_labels(uniforms, labels, 1, 0.3), labels))
     assert noisy.shape == shape
     assert noisy.dtype == labels.dtype
-    row_of = {np.asarray(label).tobytes(): row for row, label in enumerate(labels)}
-    source = np.array([row_of[np.asarray(label).tobytes()] for label in noisy])
+    row_of = {label.tobytes(): row for row, label in enumerate(labels)}
+    source = np.array([row_of[label.tobytes()] for label in noisy])
     # Chosen with probability .3, one more binomial deviation is 35; from anywhere among the rows.
     assert abs((source != np.arange(6000)).sum() - 1800) < 4 * 35.5
     redrawn = source[source != np.arange(6000)]
     assert abs(redrawn.mean() / 6000 - 0.5) < 4 * 12**-0.5 / 1800**0.5
     # Nested as well: what is redrawn at .3 is redrawn to the same at .7.
-    more = noisy_labels(uniforms, labels, 1, 0.7)
+    more = noisy_labels(uniforms, jnp.asarray(labels), 1, 0.7)
     np.testing.assert_array_equal(more[source != np.arange(6000)], noisy[source != np.arange(6000)])
 
 

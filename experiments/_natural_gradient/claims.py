@@ -60,14 +60,15 @@ def answer(findings: list[Finding]) -> str:
     open_ones = [id for id in told if by_id[id].verdict != SUPPORTED]
     if open_ones:
         return f"This run does not confirm the picture: see {', '.join(open_ones)}."
-    effect = {id: by_id[id].evidence.interval.estimate for id in told}
+    effect = {id: finding.evidence.interval.estimate for id, finding in by_id.items()}
     exact = max(by_id[id].evidence.interval.high for id in told[:2])
     return (
         "Natural gradient takes the same path of functions whether units are centered or not, "
         f"tanh or sigmoid: outputs agree to {exact:.0e} of the way moved, where gradient descent's "
-        f"differ by {effect['sgd_differs_centered']:.0%}. On raw digits it turns back "
-        f"{-effect['race_zigzag']:.0%} less often, as a share of turns, and needs "
-        f"{effect['race_steps']:.2g} times the steps of gradient descent at its best rate."
+        f"differ by {effect['sgd_differs_centered']:.0%} when units are centered. On raw digits "
+        f"{effect['race_no_turns']:.0%} of its turns go back, of gradient descent's at its best "
+        f"rate {effect['race_sgd_zigzag']:.0%}, and it needs {1 / effect['race_steps']:.0f} times "
+        "fewer steps."
     )
 
 

@@ -109,7 +109,7 @@ def arms(activation: str, plan: Plan) -> tuple[str, ...]:
 def rate_ladder(plan: Plan, start: xr.Dataset, activation: str) -> list[int]:
     """Return the rungs k of the rates 2^(k / rates_per_octave) that span both arms' 2 / lambda.
 
-    `measure` widens the ladder where a best rate lies on its edge.
+    `run_sweeps` widens the ladder where a best rate lies on its edge.
     """
     per_octave = plan.config.rates_per_octave
     low, high = (

@@ -14,7 +14,7 @@ QUESTION = "is the common sign of gradients the cause of the zig-zag, or the act
 MAX_WIDENINGS = 6
 
 
-def measure(plan: Plan) -> None:
+def run_sweeps(plan: Plan) -> None:
     """Run every sweep that is not yet on disk."""
     groups = Groups(plan)
     session, seeds = plan.session, plan.config.seeds
