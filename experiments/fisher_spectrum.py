@@ -14,13 +14,8 @@ tanh is free of this, since it takes both signs.
 Claims and their decision rules: `experiments._fisher_spectrum.claims`. Negative controls: signs
 flipped at random, which change no eigenvalue, and raw against raw with other weights and inputs.
 
-    python -m experiments.fisher_spectrum                   about 30 seconds on two cores
-    python -m experiments.fisher_spectrum --preset=default  about 5 minutes
-
-Headline of the quick run: a random ReLU network's lambda_max grows like width^0.95, 1.03 times
-what mean-field theory predicts, and does not grow with hidden units centered; 91% of a tanh
-network's is its means' if biases are random. On digits lambda_max is what mean inputs alone would
-make, within 1%, and centering divides it by 7.3 (relu), 8.5 (tanh) and 3.5 (sigmoid).
+    python -m experiments.fisher_spectrum                   about half a minute on two cores
+    python -m experiments.fisher_spectrum --preset=default  estimated at 5 minutes
 """
 
 from functools import partial

@@ -15,7 +15,7 @@ descents race to a target loss, and turns are counted. Claims and their decision
 `experiments._natural_gradient.claims`. Negative controls: gradient descent under sign flips,
 which no method can feel; natural gradient from other seeds.
 
-    python -m experiments.natural_gradient                   about half a minute on two cores
+    python -m experiments.natural_gradient                   about a minute on two cores
     python -m experiments.natural_gradient --preset=default  estimated at a few minutes
 """
 

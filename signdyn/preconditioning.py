@@ -262,6 +262,8 @@ def _reduction_ratio(
     displacement = jax.tree.map(lambda leaf: -learning_rate * leaf, direction)
     u, g = ravel_pytree(displacement)[0], ravel_pytree(grads)[0]
     promised = g @ u + 0.5 * u @ curvature.product()(u)
+    # A model that promises a rise, as at twice Newton's rate, holds nothing to be trusted.
+    promised = jnp.where(promised < 0.0, promised, jnp.nan)
     return (curvature.loss_after(displacement) - curvature.loss) / promised
 
 

@@ -42,7 +42,7 @@ class Config(CommonConfig):
 
     data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
     widths: tuple = option(
-        ("32", "64", "128", "256"), "Widths of the random networks, ascending; as many examples."
+        ("24", "48", "96", "192"), "Widths of the random networks, ascending; as many examples."
     )
     hidden: tuple = option(("8", "8"), "Units of each hidden layer of the digits' network.")
     num_examples: int = option(
@@ -119,7 +119,7 @@ def _width(plan: Plan) -> tuple[Job, list[Variant]]:
     variants = [variant(setting, width) for setting in SETTINGS for width in plan.widths]
     variants.append(variant(AGAIN_SETTING, largest, "again", AGAIN_OFFSET))
     # forward, backward, four products for the Gram matrices, two sets of eigenvalues
-    return Job(group, 1, 20.0 * largest**3), variants
+    return Job(group, 1, 20.0 * largest**3, brief=True), variants
 
 
 def _digits(plan: Plan) -> tuple[Job, list[Variant]]:
@@ -156,7 +156,8 @@ def _digits(plan: Plan) -> tuple[Job, list[Variant]]:
     ]
     num_params = sum((n + 1) * m for n, m in itertools.pairwise(units))
     rows = config.num_examples * plan.num_outputs
-    return Job(group, 1, 2.0 * rows * num_params**2 + 20.0 * num_params**3), variants
+    work = 2.0 * rows * num_params**2 + 20.0 * num_params**3
+    return Job(group, 1, work, brief=True), variants
 
 
 def _identity(part: str, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,10 +48,10 @@ DIAGONAL_RATE, GRADIENT_RATE = 0.05, 0.02
 RACE_STEPS = 24
 """Of natural gradients on digits."""
 
-RACE_RUNGS = range(-6, 1)
+RACE_RUNGS = range(-6, 0)
 """Learning rates 2^(k/2) of natural gradients on digits: 1 would be Newton's step."""
 
-GRADIENT_RUNGS = range(-1, 7)
+GRADIENT_RUNGS = range(-1, 6)
 """Learning rates 2^(k/2) of gradient descent on digits."""
 
 AGAIN_OFFSET = 1_000_000
@@ -114,7 +114,7 @@ def _start_job(plan: Plan) -> tuple[Job, list[Variant]]:
         _variant("raw", 0.0, plan.config.damping),
         _variant("centered", 0.0, plan.config.damping),
     ]
-    return Job(group, 1, 60 * _flop(plan.digits)), variants
+    return Job(group, 1, 60 * _flop(plan.digits), brief=True), variants
 
 
 def _frame_jobs(plan: Plan) -> list[tuple[Job, list[Variant]]]:
@@ -150,7 +150,7 @@ def _frame_job(
         _identity(plan, problem, structure, part),
     )
     labeled = [_labeled(variant, optimizer) for variant in variants]
-    return Job(group, FRAME_STEPS, _flop(problem, optimizer)), labeled
+    return Job(group, FRAME_STEPS, _flop(problem, optimizer), brief=True), labeled
 
 
 def _race_jobs(plan: Plan) -> list[tuple[Job, list[Variant]]]:

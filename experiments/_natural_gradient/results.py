@@ -83,7 +83,8 @@ class Results:
         picked = values[place, seeds].astype(float)
         if self.best_rate(optimizer, arm) in (None, 0, len(steps) - 1):
             return np.full_like(picked, np.nan)
-        return np.where(np.isfinite(steps[place, seeds]), picked, np.nan)
+        inside = (place > 0) & (place < len(steps) - 1)
+        return np.where(inside & np.isfinite(steps[place, seeds]), picked, np.nan)
 
     def _ladder(self, optimizer: str, arm: str) -> xr.Dataset:
         rows = self._parts["race_gradient" if optimizer == "sgd" else "race"]

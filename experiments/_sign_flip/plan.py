@@ -234,7 +234,7 @@ class Groups:
         )
         identity = self._identity(activation, "start", "none", 1, None)
         group = Group(f"{activation}: start", "start", train_fn, tabulate_start, identity)
-        return Job(group, 1, 40 * self._flop(len(self.plan.data.x_train)))
+        return Job(group, 1, 40 * self._flop(len(self.plan.data.x_train)), brief=True)
 
     def _descent(self, activation, part, optimizer, steps, batch_size) -> Job:
         structure = self._structure(activation, optimizer, steps, batch_size)

@@ -88,7 +88,7 @@ def make_jobs(plan: Plan) -> list[tuple[Job, list[Variant]]]:
             tabulate=tabulate(with_data=method == "natural"),
             identity=_identity(plan, method, steps),
         )
-        return Job(group, steps, FLOP_PER_EXAMPLE * len(plan.ink))
+        return Job(group, steps, FLOP_PER_EXAMPLE * len(plan.ink), brief=method != "gradient")
 
     return [
         (job("natural", NATURAL_STEPS), [_variant(arm, 1.0) for arm in ARMS]),

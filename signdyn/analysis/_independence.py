@@ -68,8 +68,8 @@ def check_independent(name: str, apply_fn: ApplyFn, params: Params, x: Array) ->
         raise ValueError(
             f"{name}: expected apply_fn to treat examples independently, got {found.primitive} in "
             f"{found.layer}, which {found.deed}; freeze the batch statistics "
-            "(use_running_average=True, evaluation mode), pass them in as constants, or, if examples "
-            "are apart all the same, write the model for one example and jax.vmap it."
+            "(use_running_average=True, evaluation mode), pass them in as constants, or, if "
+            "examples are apart all the same, write the model for one of them and jax.vmap it."
         )
 
 

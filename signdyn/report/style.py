@@ -179,7 +179,10 @@ def save_figure(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Pa
     svg, pdf = Path(folder, f"{name}.svg"), Path(folder, f"{name}.pdf")
     with drawing():
         write_bytes(svg, _svg_bytes(figure))
+        engine = figure.get_layout_engine()
+        figure.set_layout_engine("none")  # it lies well: laying it out again takes a second
         write_bytes(pdf, _pdf_bytes(figure))
+        figure.set_layout_engine(engine)
     return svg, pdf
 
 

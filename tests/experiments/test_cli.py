@@ -95,7 +95,7 @@ def test_the_flagship_refuses_before_it_makes_a_folder(words, says, tmp_path):
 
 def test_running_all_checks_every_experiment_before_any_runs():
     config = parse_config(everything.Config, {}, ["--only=sign_flop"])
-    with pytest.raises(UsageError, match="sign_flip, two_weights"):
+    with pytest.raises(UsageError, match="sign_flip, fisher_spectrum"):
         everything.prepare(config)
 
 
