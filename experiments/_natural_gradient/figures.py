@@ -71,7 +71,8 @@ def _ladder(results: Results) -> tuple[Figure, str]:
     positions, none = np.array(DAMPINGS[1:]), DAMPINGS[1] / 30.0
     for ax, arm in zip(axes[0], PAIRS, strict=True):
         gaps = np.maximum(damping_gaps(results, arm), FLOOR)
-        band(ax, positions, gaps[1:].T, LOOKS[arm], label=f"{LOOKS[arm].label}, own coordinates")
+        told = "in own coordinates" if arm == PAIRS[0] else ""
+        band(ax, positions, gaps[1:].T, LOOKS[arm], label=told)
         strip(ax, np.array([none]), gaps[:1], LOOKS[arm], label="", spread=0.4 * none)
         restored = np.stack(
             [results.gap("natural", arm, damping, frame="raw") for damping in FRAME_DAMPINGS]
@@ -81,7 +82,7 @@ def _ladder(results: Results) -> tuple[Figure, str]:
             np.array(FRAME_DAMPINGS),
             np.maximum(restored, FLOOR),
             "natural_gradient",
-            label="raw's coordinates",
+            label="in raw's coordinates",
             spread=0.0,
         )
         plain = float(np.median(results.gap("sgd", arm)))
