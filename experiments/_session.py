@@ -17,7 +17,7 @@ from experiments._environment import environment
 from experiments._progress import SweepProgress
 from signdyn.records import open_run, read_json, write_json
 from signdyn.resume import Group, Layout, Variant, run_group
-from signdyn.sweeps import QUICK_TO_COMPILE, block_program
+from signdyn.sweeps import block_program, quick_to_compile
 
 MEASURED_RATE = 1.5e10
 """FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
@@ -207,7 +207,9 @@ class Session:
             lowered = program.lower(*self._arguments(group))
             if layout.devices[0].platform != "cpu":
                 return lowered.compile()
-            return lowered.compile(QUICK_TO_COMPILE if group.name in self._brief else CPU_COMPILER)
+            return lowered.compile(
+                quick_to_compile() if group.name in self._brief else CPU_COMPILER
+            )
 
     def _arguments(self, group: Group):
         rows = self.layout.block * len(self.layout.devices)

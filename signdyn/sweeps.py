@@ -7,6 +7,7 @@ with one device or eight each block runs the same program on the same replicas, 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -19,9 +20,21 @@ from jaxtyping import Array, Key
 
 from signdyn.training import Draw, Hyper, TrainFn, Trajectory
 
-QUICK_TO_COMPILE = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-"""XLA's options for programs that run briefly on CPU: half to a third of the time to compile (a
-draw with minibatches 1.7 s instead of 6.0), and loops of small steps a third slower."""
+
+@cache
+def quick_to_compile() -> dict[str, Any]:
+    """Return XLA's options for programs that run briefly on CPU.
+
+    They compile in half to a third of the time (a draw with minibatches in 1.7 s instead of 6.0),
+    and loops of small steps run a third slower. Options that this XLA does not know are left out.
+    """
+    options = {"xla_backend_optimization_level": 1}
+    more = {**options, "xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda x: x + 1).lower(1).compile(more)
+    except jax.errors.JaxRuntimeError:  # removed after 0.10
+        return options
+    return more
 
 
 class Block(NamedTuple):
@@ -190,7 +203,7 @@ def seed_draws(train_fn: TrainFn, keys: Key[Array, " replica"]) -> Callable[[np.
     """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn once, alone."""
     data = np.asarray(jax.random.key_data(keys))
     _, first, place = np.unique(data, axis=0, return_index=True, return_inverse=True)
-    options = QUICK_TO_COMPILE if jax.default_backend() == "cpu" else None
+    options = quick_to_compile() if jax.default_backend() == "cpu" else None
     draw_one = jax.jit(train_fn.draw, compiler_options=options)
     draws = [jax.tree.map(np.asarray, draw_one(keys[int(row)])) for row in first]
     place = place.reshape(-1)

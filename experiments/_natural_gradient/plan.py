@@ -51,7 +51,7 @@ RACE_STEPS = 24
 RACE_RUNGS = range(-6, 0)
 """Learning rates 2^(k/2) of natural gradients on digits: 1 would be Newton's step."""
 
-GRADIENT_RUNGS = range(0, 7)
+GRADIENT_RUNGS = range(7)
 """Learning rates 2^(k/2) of gradient descent on digits."""
 
 AGAIN_OFFSET = 1_000_000
