@@ -28,8 +28,8 @@ def quick_to_compile() -> dict[str, Any]:
     They compile in half to a third of the time (a draw with minibatches in 1.7 s instead of 6.0),
     and loops of small steps run a third slower. Options that this XLA does not know are left out.
     """
-    options = {"xla_backend_optimization_level": 1}
-    more = {**options, "xla_cpu_use_fusion_emitters": False}
+    options: dict[str, Any] = {"xla_backend_optimization_level": 1}
+    more: dict[str, Any] = {**options, "xla_cpu_use_fusion_emitters": False}
     try:
         jax.jit(lambda x: x + 1).lower(1).compile(more)
     except jax.errors.JaxRuntimeError:  # removed after 0.10
