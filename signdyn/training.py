@@ -252,7 +252,11 @@ class _Run(NamedTuple):
         ), traces.loss
 
     def _curvature(self, params: Params, x: Array, y: Array, traces: Traces) -> Curvature:
-        """Return the batch's; where a site subtracts batch means, they are constants in it."""
+        """Return the batch's; where a site subtracts batch means, they are constants in it.
+
+        ``loss_after`` lets them move, as the next step will, so that adaptive damping sees a model
+        that forgets them fail.
+        """
         model, likelihood, sites = self.structure.model, self.structure.likelihood, self.start.sites
 
         def apply_fn(params: Params, x: Array) -> Array:
