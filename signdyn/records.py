@@ -103,6 +103,8 @@ def content_id(description: Mapping[str, Any]) -> str:
 def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
     """Make ``folder`` ready for a run, or check that it holds one of the same configuration.
 
+    The environment on record is that of the first cell: where there is none yet, it is this one.
+
     Raises:
         RecordsError: If the folder holds another configuration or is not a results folder.
             Nothing is changed then.
@@ -112,6 +114,8 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
     try:
         if path.exists():
             _check_same_config(folder, read_json(path).get("config"), config)
+            if not (folder / "ledger.jsonl").exists():
+                write_json(path, {"config": config, "environment": environment})
         elif folder.exists() and any(folder.iterdir()):
             raise RecordsError(
                 f"the folder {folder} is not empty and holds no run.json; "

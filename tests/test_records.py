@@ -441,9 +441,19 @@ def test_a_new_run_holds_its_configuration_and_environment(tmp_path):
 def test_the_same_configuration_may_go_on_in_another_environment(tmp_path):
     (tmp_path / "empty").mkdir()
     open_run(tmp_path / "empty", CONFIG, {"device": "cpu"})
+    (tmp_path / "empty" / "ledger.jsonl").write_text("")
     before = files(tmp_path)
     open_run(tmp_path / "empty", {**CONFIG, "rates": [0.1, 0.2]}, {"device": "gpu"})
     assert files(tmp_path) == before
+
+
+def test_the_environment_on_record_is_that_of_the_cells(tmp_path):
+    open_run(tmp_path, CONFIG, {"device": "cpu"})
+    open_run(tmp_path, CONFIG, {"device": "gpu"})
+    assert read_json(tmp_path / "run.json")["environment"] == {"device": "gpu"}
+    (tmp_path / "ledger.jsonl").write_text("")
+    open_run(tmp_path, CONFIG, {"device": "tpu"})
+    assert read_json(tmp_path / "run.json")["environment"] == {"device": "gpu"}
 
 
 @pytest.mark.parametrize(
