@@ -184,8 +184,10 @@ def _judge_loop(
 ) -> tuple[list[bool], Mixing | None]:
     """Judge the body of a scan or while loop, whose carry depends on x as soon as it ever does."""
     if eqn.primitive.name == "scan":
-        body, num_consts = eqn.params["jaxpr"].jaxpr, eqn.params["num_consts"]
-        num_carry = eqn.params["num_carry"]
+        body = eqn.params["jaxpr"].jaxpr
+        # By their ranks, for JAX's own record of what is carried and what is scanned has changed.
+        num_carry = _count_alike(eqn.outvars, body.outvars)
+        num_consts = _count_alike(eqn.invars, body.invars) - num_carry
     else:
         body, num_consts = eqn.params["body_jaxpr"].jaxpr, eqn.params["body_nconsts"]
         flags = flags[eqn.params["cond_nconsts"] :]
@@ -210,6 +212,11 @@ def _judge_loop(
         deed = "carries values of one example on to the next"
         return outs, Mixing(_where(eqn, layer), eqn.primitive.name, deed)
     return [*carry, *outs[num_carry:]], None
+
+
+def _count_alike(outer: Sequence[Any], inner: Sequence[Any]) -> int:
+    """Return how many variables of a loop are of the same rank in its body: all but the scanned."""
+    return sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outer, inner, strict=True))
 
 
 def _deed(eqn: Any, flags: Sequence[bool], size: int) -> str | None:
