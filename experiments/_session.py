@@ -26,6 +26,9 @@ COMPILE_SECONDS = 4.0
 """CPU seconds a program was seen to take to trace and compile."""
 
 
+AGAIN_OFFSET = 1_000_000
+"""Added to the seeds of an A/A arm: same variant, other draws."""
+
 CPU_COMPILER = {"xla_backend_optimization_level": 1}
 """Compiles the flagship's descents in 15% less time than level 3; they then run 20% faster."""
 

@@ -12,7 +12,7 @@ from experiments._cli import UsageError, option
 from experiments._fisher_spectrum import digit_networks, random_networks
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._fisher_spectrum.random_networks import SETTINGS, Ensemble, ensemble
-from experiments._session import CommonConfig, Job, Session
+from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from signdyn.centering import CENTERINGS, combine, offset
 from signdyn.resume import Group, Variant
 from signdyn.training import TrainFn
@@ -31,9 +31,6 @@ DOSES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DOSE_ACTIVATION = "tanh"
 
 AGAIN_SETTING = "relu"
-
-AGAIN_OFFSET = 1_000_000
-"""Added to the seeds of the A/A arm: same variant, other draws."""
 
 
 @dataclass(frozen=True, kw_only=True)

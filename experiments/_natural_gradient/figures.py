@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments._intervals import interval_of_mean
 from experiments._natural_gradient.claims import (
     COORDINATES,
     LADDER,
@@ -18,7 +19,6 @@ from experiments._natural_gradient.plan import DAMPINGS, FRAME_DAMPINGS, PAIRS
 from experiments._natural_gradient.results import Results
 from signdyn.report.figures import band, chance_line, key, panels, strip
 from signdyn.report.style import Look, look
-from signdyn.stats import paired_bootstrap
 
 SIGMOID = Look("sigmoid for tanh", "#8a5a00", (4.0, 1.5), "P")
 
@@ -121,7 +121,7 @@ def _race(results: Results) -> tuple[Figure, str]:
             np.array([place]),
             turns[None],
             appearance,
-            intervals=_interval(turns)[None],
+            intervals=interval_of_mean(turns)[None],
             label="",
         )
     chance_line(axes[0, 0], results.target_loss, "target", at=0.0)
@@ -164,8 +164,3 @@ def _units(results: Results) -> tuple[Figure, str]:
 def _logarithmic(ax: Axes) -> None:
     ax.set_yscale("log")
     ax.set_ylim(FLOOR / 3, 10.0 * max(1.0, float(ax.dataLim.ymax)))
-
-
-def _interval(values: np.ndarray) -> np.ndarray:
-    interval = paired_bootstrap(values, seed=0, num_resamples=2000)
-    return np.array([interval.low, interval.estimate, interval.high])

@@ -9,7 +9,7 @@ from experiments._natural_gradient.probes import outputs_probe, tabulate_outputs
 from experiments._natural_gradient.problem import Problem
 from experiments._natural_gradient.start import start_measurement, tabulate_start
 from experiments._path_probe import path_probe, tabulate_descent
-from experiments._session import CommonConfig, Job, Session
+from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from signdyn.centering import CENTERINGS, Centering, SiteCentering
 from signdyn.resume import Group, Variant
 from signdyn.training import Hyper, Structure, make_train_fn
@@ -53,9 +53,6 @@ RACE_RUNGS = range(-6, 0)
 
 GRADIENT_RUNGS = range(7)
 """Learning rates 2^(k/2) of gradient descent on digits."""
-
-AGAIN_OFFSET = 1_000_000
-"""Added to the seeds of the A/A arm: same variant, other draws."""
 
 
 @dataclass(frozen=True, kw_only=True)

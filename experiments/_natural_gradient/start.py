@@ -97,10 +97,13 @@ def _centered_by_unit(
 def _directions(
     factor: Array, layers: Mapping[str, Layer], traces: Traces, damping: Array
 ) -> dict[str, Array]:
-    def refuse(*_):
-        raise NotImplementedError("directions are compared from the factor and the layers alone")
-
-    curvature = Curvature(lambda: factor, refuse, lambda: layers, traces.loss, refuse)
+    curvature = Curvature(
+        factor=lambda: factor,
+        product=lambda: lambda v: factor.T @ (factor @ v),
+        layers=lambda: layers,
+        loss=traces.loss,
+        loss_after=lambda displacement: jnp.full_like(traces.loss, jnp.nan),  # no step is taken
+    )
     exact = ravel_pytree(SOLVES["natural"](curvature, traces.grads, damping))[0]
     comparisons = []
     for method in METHODS:

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from experiments._best_rate import best_rate
+from experiments._intervals import interval_of_mean
 from experiments._sign_flip.plan import critical_rate
 from experiments._sign_flip.results import Results
 from experiments._sign_flip.start import batch_sizes
 from signdyn.diagnostics.signs import coherence_chance_level
 from signdyn.report.figures import band, chance_line, key, panels, strip
 from signdyn.report.style import look
-from signdyn.stats import paired_bootstrap
 
 ARMS = ("raw", "flipped", "centered")
 
@@ -65,7 +65,7 @@ def _sign_and_mean(results: Results) -> tuple[Figure, str]:
                 np.array([position]),
                 coherence[None],
                 arm,
-                intervals=_interval(coherence)[None],
+                intervals=interval_of_mean(coherence)[None],
                 label="",
             )
         chance_line(ax, coherence_chance_level(results.plan.data.x_train.shape[1]), at=0.98)
@@ -136,7 +136,7 @@ def _small_steps(results: Results) -> tuple[Figure, str]:
                         results.at_best(name, "full", activation, arm),
                     ]
                 )
-                intervals = np.stack([_interval(row) for row in values])
+                intervals = np.stack([interval_of_mean(row) for row in values])
                 strip(ax, np.arange(2) + offset, values, arm, intervals=intervals, spread=0.1)
         axes[1, column].set_xticks(range(2), ["small step", "best step"])
         _in_octaves(axes[1, column], "y")
@@ -194,7 +194,7 @@ def _centralization(results: Results) -> tuple[Figure, str]:
                     for optimizer in ("sgd", "centralized_sgd")
                 ]
             )
-            intervals = np.stack([_interval(row) for row in values])
+            intervals = np.stack([interval_of_mean(row) for row in values])
             strip(ax, np.arange(2) + offset, values, arm, intervals=intervals, spread=0.1)
         ax.set_xticks(range(2), ["plain", "centralized"])
     axes[0, 0].set_ylabel("steps to target")
@@ -216,8 +216,3 @@ def _in_octaves(ax: Axes, axis: str) -> None:
 
 def _titles(activations: tuple[str, ...], rows: int) -> list[str]:
     return [*activations, *[""] * (len(activations) * (rows - 1))]
-
-
-def _interval(values: np.ndarray) -> np.ndarray:
-    interval = paired_bootstrap(values, seed=0, num_resamples=2000)
-    return np.array([interval.low, interval.estimate, interval.high])

@@ -11,7 +11,7 @@ import xarray as xr
 
 from experiments._cli import option
 from experiments._path_probe import path_probe, tabulate_descent, tabulate_losses
-from experiments._session import CommonConfig, Job, Session
+from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._sign_flip.start import start_measurement, tabulate_start
 from signdyn.centering import CENTERINGS
 from signdyn.likelihoods import categorical
@@ -82,9 +82,6 @@ EXACT_STEPS = 64
 
 EXACT_RATES = {"momentum": 0.1, "adam": 0.01, "sign_descent": 0.003}
 """Any rate that trains will do: the comparison is of flipped with raw, not of optimizers."""
-
-AGAIN_OFFSET = 1_000_000
-"""Added to the seeds of the A/A arm: same variant, other draws."""
 
 
 class Plan(NamedTuple):

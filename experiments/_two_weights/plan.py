@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments._cli import option
-from experiments._session import CommonConfig, Job, Session
+from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._two_weights import problem
 from experiments._two_weights.descent import Method, measure, tabulate
 from signdyn.centering import CENTERINGS
@@ -42,9 +42,6 @@ SINGLE_RATE = 0.1
 """The rate of one example after the other."""
 
 NATURAL_STEPS = 12
-
-AGAIN_OFFSET = 1_000_000
-"""Added to the seeds of the A/A arm: same variant, other draws."""
 
 FLOP_PER_EXAMPLE = 120.0
 """Of a step; exponentials and logarithms counted by the time they take."""
