@@ -7,7 +7,7 @@ A claim that fails stays in the table.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -41,18 +41,28 @@ class Evidence(NamedTuple):
         interval: Estimate, bounds, confidence, number of seeds used and left out.
         values: One number a seed, as plotted; may be empty.
         p: Two-sided p-value of "no effect", or NaN where the rule tests nothing.
+        kind: What the estimate is of the values: their mean, their geometric mean as ratios, or,
+            with the range of the values as the interval, every single one.
     """
 
     interval: Interval
     values: tuple[float, ...] = ()
     p: float = float("nan")
+    kind: Literal["mean", "ratio", "range"] = "mean"
 
 
 class Rule(NamedTuple):
-    """A decision rule in words and as ``(interval, Holm-corrected p) -> verdict``."""
+    """A decision rule in words and as ``(interval, Holm-corrected p) -> verdict``.
+
+    Attributes:
+        text: In words, with the thresholds.
+        decide: The function.
+        bounds: Ends of the effects that support the claim; what lies on one should not.
+    """
 
     text: str
     decide: Callable[[Interval, float], str]
+    bounds: tuple[float, float] = (float("nan"), float("nan"))
 
 
 class Claim(NamedTuple):
@@ -127,7 +137,7 @@ def always(value: float) -> Rule:
         return SUPPORTED if exact else REFUTED
 
     text = f"supported if every value is exactly {value:g}, refuted if one is not; without any "
-    return Rule(text + "value inconclusive", decide)
+    return Rule(text + "value inconclusive", decide, (value, value))
 
 
 def above(threshold: float) -> Rule:
@@ -152,6 +162,7 @@ def above(threshold: float) -> Rule:
         f"(both need a corrected p of at most {ALPHA:g} where a test applies, {MIN_SEEDS} seeds, "
         f"and at most {MAX_LEFT_OUT:.0%} of the seeds left out); else inconclusive",
         decide,
+        (threshold, math.inf),
     )
 
 
@@ -170,6 +181,7 @@ def below(threshold: float) -> Rule:
         f"(both need a corrected p of at most {ALPHA:g} where a test applies, {MIN_SEEDS} seeds, "
         f"and at most {MAX_LEFT_OUT:.0%} of the seeds left out); else inconclusive",
         decide,
+        (-math.inf, threshold),
     )
 
 
@@ -195,6 +207,7 @@ def within(low: float, high: float) -> Rule:
         f"(both need {MIN_SEEDS} seeds, and at most {MAX_LEFT_OUT:.0%} left out); "
         "else inconclusive",
         decide,
+        (low, high),
     )
 
 
@@ -212,7 +225,8 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
     else:
         bounds = math.nan, math.nan, math.nan
     interval = Interval(*bounds, 1.0, len(finite), len(values) - len(finite))
-    return Evidence(interval, tuple(values.tolist()) if len(values) <= 64 else ())
+    shown = tuple(values.tolist()) if len(values) <= 64 else ()
+    return Evidence(interval, shown, kind="range")
 
 
 def ratio_evidence(
@@ -236,7 +250,7 @@ def ratio_evidence(
     p = float("nan")
     if null is not None:
         p = paired_permutation_test(logs - np.log2(null), seed=seed)
-    return Evidence(interval, tuple((2**logs).tolist()), p)
+    return Evidence(interval, tuple((2**logs).tolist()), p, "ratio")
 
 
 def mean_evidence(values: np.ndarray, *, null: float | None = None, seed: int = 0) -> Evidence:

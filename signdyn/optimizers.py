@@ -5,7 +5,7 @@ gradients (`NATURAL`) ask for the batch's curvature, see `signdyn.preconditionin
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
@@ -143,7 +143,12 @@ def check_optimizer(name: str, damping: str = "scheduled", frame: str = "own") -
 
 
 def make_optimizer(
-    name: str, hyper: OptimizerHyper, *, damping: str = "scheduled", frame: str = "own"
+    name: str,
+    hyper: OptimizerHyper,
+    *,
+    damping: str = "scheduled",
+    frame: str = "own",
+    nonnegative: Sequence[str] = (),
 ) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer ``name`` with the numbers in ``hyper``.
 
@@ -157,6 +162,8 @@ def make_optimizer(
         damping: Rule in `DAMPINGS`, for natural gradients.
         frame: In `FRAMES`; "raw" needs the keyword ``frame`` in ``update``, see
             `signdyn.preconditioning.in_frame`.
+        nonnegative: Top-level names of the parameters whose kernels are projected to zero or
+            above after every update; they must start there.
 
     Raises:
         ValueError: If there is no optimizer, rule or frame of that name, or they do not go
@@ -189,5 +196,18 @@ def make_optimizer(
             direction,
             optax.stateless(add_decay),
             optax.scale(-hyper.learning_rate),  # type: ignore[arg-type]
+            *([_project(nonnegative)] if nonnegative else []),
         )
     )
+
+
+def _project(nonnegative: Sequence[str]) -> optax.GradientTransformation:
+    """Cut updates so that the kernels of the named layers do not fall below zero."""
+
+    def kernels(params: Params) -> Params:
+        return {
+            name: jax.tree.map(lambda p, held=name in nonnegative: held and p.ndim > 1, layer)
+            for name, layer in params.items()
+        }
+
+    return optax.masked(optax.keep_params_nonnegative(), kernels)

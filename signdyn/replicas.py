@@ -33,6 +33,8 @@ class Structure:
         record_every: Steps between evaluations on the whole training set and probe readings.
         damping: Rule in `signdyn.optimizers.DAMPINGS`, for natural gradients.
         damping_frame: In `signdyn.optimizers.FRAMES`.
+        nonnegative: Layers whose kernels are held at zero or above: they start at their absolute
+            values and every update is projected. Biases are free.
     """
 
     model: Any
@@ -43,6 +45,7 @@ class Structure:
     record_every: int = 1
     damping: str = "scheduled"
     damping_frame: str = "own"
+    nonnegative: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse numbers that cannot be trained with."""
@@ -55,6 +58,12 @@ class Structure:
             )
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"Structure: batch_size must be positive, got {self.batch_size}.")
+        unknown = [name for name in self.nonnegative if name not in self.model.layer_names]
+        if unknown:
+            raise ValueError(
+                f"Structure: nonnegative must name layers of the model "
+                f"({', '.join(self.model.layer_names)}), got {unknown[0]!r}."
+            )
 
 
 class Hyper(NamedTuple):
@@ -70,6 +79,7 @@ class Hyper(NamedTuple):
         damping: What natural gradients add to the Fisher's diagonal, in units of F, at the first
             step. It decides what they do, so there is no default: NaN, and so is the step.
         damping_decay: Factor on the damping a step, under the scheduled rule.
+        positive_init: Positive to start all kernels at their absolute values, 0 as drawn.
     """
 
     learning_rate: Float[Array, "..."] | float
@@ -80,6 +90,7 @@ class Hyper(NamedTuple):
     centering: Centering = CENTERINGS["none"]
     damping: Float[Array, "..."] | float = math.nan
     damping_decay: Float[Array, "..."] | float = 1.0
+    positive_init: Float[Array, "..."] | float = 0.0
 
 
 class Draw(NamedTuple):
@@ -148,7 +159,10 @@ def start_replica(structure: Structure, data: Any, draw: Draw, hyper: Hyper) -> 
         hyper: Scalar leaves.
     """
     x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
-    params = jax.tree.map(lambda p: p * hyper.init_scale if p.ndim > 1 else p, draw.params)
+    params = {
+        name: _started(layer, hyper, name in structure.nonnegative)
+        for name, layer in draw.params.items()
+    }
     means = site_means(structure.model, params, x)
     sites = resolve_sites(hyper.centering, means, draw.signs)
     return Start(
@@ -158,6 +172,19 @@ def start_replica(structure: Structure, data: Any, draw: Draw, hyper: Hyper) -> 
         labels=noisy_labels(draw.label_noise, y, data.num_classes, hyper.label_noise),
         batches=draw.batches,
     )
+
+
+def _started(layer: Params, hyper: Hyper, nonnegative: bool) -> Params:
+    """Return a layer's drawn parameters with its kernels scaled, and made positive if asked."""
+
+    def start(p: Array) -> Array:
+        if p.ndim < 2:
+            return p
+        kernel = p * hyper.init_scale
+        positive = nonnegative | (jnp.asarray(hyper.positive_init) > 0)
+        return jnp.where(positive, jnp.abs(kernel), kernel)
+
+    return jax.tree.map(start, layer)
 
 
 def noisy_labels(

@@ -157,7 +157,11 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
     def run(draw: Draw, hyper: Hyper) -> Trajectory:
         start = start_replica(structure, data, draw, hyper)
         optimizer = make_optimizer(
-            structure.optimizer, hyper, damping=structure.damping, frame=structure.damping_frame
+            structure.optimizer,
+            hyper,
+            damping=structure.damping,
+            frame=structure.damping_frame,
+            nonnegative=structure.nonnegative,
         )
         return _Run(structure, data, probe, start, optimizer).trajectory()
 

@@ -325,3 +325,15 @@ def test_a_name_like_no_other_has_no_nearest():
     with pytest.raises(ValueError, match="there is no optimizer 'xyz'") as caught:
         make_optimizer("xyz", HYPER)
     assert "nearest" not in str(caught.value)
+
+
+def test_kernels_of_the_named_layers_are_projected_and_nothing_else_is():
+    layer = {"kernel": jnp.array([[1.0, 0.25]]), "bias": jnp.array([0.25])}
+    params = {"free": layer, "held": layer}
+    grads = jax.tree.map(jnp.ones_like, params)
+    numbers = SimpleNamespace(**{**vars(HYPER), "learning_rate": 0.5, "weight_decay": 0.0})
+    optimizer = make_optimizer("sgd", numbers, nonnegative=("held",))
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    after = jax.tree.map(lambda p, u: (p + u).tolist(), params, updates)
+    assert after["free"] == {"kernel": [[0.5, -0.25]], "bias": [-0.25]}
+    assert after["held"] == {"kernel": [[0.5, 0.0]], "bias": [-0.25]}

@@ -170,3 +170,31 @@ def test_zeros_and_ones_are_redrawn_evenly_as_classes_and_as_they_are_found_as_n
     # Four binomial deviations of .0065 and .0056.
     assert abs(share[np.int32] - 0.5) < 0.026
     assert abs(share[np.float32] - 0.25) < 0.023
+
+
+# --- signs of the kernels ---------------------------------------------------------------------
+
+
+def test_a_positive_start_has_the_drawn_kernels_absolute_values_and_the_drawn_biases():
+    structure, draw = Structure(MODEL, categorical()), draw_of(jax.random.key(3))
+    plain = start_replica(structure, DATA, draw, Hyper(0.1, init_scale=0.5)).params
+    hyper = Hyper(0.1, init_scale=0.5, positive_init=1.0)
+    positive = start_replica(structure, DATA, draw, hyper).params
+    for name, layer in plain.items():
+        assert bool((layer["kernel"] < 0).any())
+        np.testing.assert_array_equal(positive[name]["kernel"], jnp.abs(layer["kernel"]))
+        np.testing.assert_array_equal(positive[name]["bias"], layer["bias"])
+
+
+def test_a_layer_that_is_held_starts_at_its_absolute_values_and_the_others_as_drawn():
+    draw = draw_of(jax.random.key(3))
+    held = Structure(MODEL, categorical(), nonnegative=("dense_1",))
+    params = start_replica(held, DATA, draw, Hyper(0.1)).params
+    first, second = (draw.params[name]["kernel"] for name in ("dense_0", "dense_1"))
+    np.testing.assert_array_equal(params["dense_0"]["kernel"], first)
+    np.testing.assert_array_equal(params["dense_1"]["kernel"], jnp.abs(second))
+
+
+def test_a_layer_that_the_model_does_not_have_cannot_be_held():
+    with pytest.raises(ValueError, match=r"nonnegative must name layers.*'conv_0'"):
+        Structure(MODEL, categorical(), nonnegative=("conv_0",))

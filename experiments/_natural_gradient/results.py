@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from experiments._best_rate import best_for_others, best_rate
+from experiments._ladder import Climb, climb
 from experiments._natural_gradient.start import COMPARED, METHODS
 from experiments._path_probe import steps_to_target
 from signdyn.records import load, read_json
@@ -52,43 +52,25 @@ class Results:
         outputs = _only(rows, chosen).outputs
         return outputs.transpose("seed", "record", "example", "output").values
 
-    def rates(self, optimizer: str, arm: str) -> np.ndarray:
-        """Return the learning rates tried on digits, ascending."""
-        return self._ladder(optimizer, arm).rate.values
-
-    def steps(self, optimizer: str, arm: str) -> np.ndarray:
-        """Return [rate, seed] updates on digits before the target loss; NaN if never there."""
-        losses = self._ladder(optimizer, arm).train_loss.transpose("variant", "seed", "record")
-        return steps_to_target(losses.values, self.target_loss, 1)
-
-    def best_rate(self, optimizer: str, arm: str) -> int | None:
-        """Return the place of the rate that is best at the median seed; None if none arrives."""
-        return best_rate(self.steps(optimizer, arm))
+    def climb(self, optimizer: str, arm: str) -> Climb:
+        """Return the descents on digits at every rate tried."""
+        rows = self._parts["race_gradient" if optimizer == "sgd" else "race"]
+        rows = rows.isel(variant=(rows.arm == arm) & (rows.optimizer == optimizer))
+        return climb(rows, self._steps, "rate")
 
     def losses_at_best(self, optimizer: str, arm: str) -> np.ndarray:
         """Return [seed, step] training losses on digits at the best rate; empty if none arrives."""
-        place = self.best_rate(optimizer, arm)
-        losses = self._ladder(optimizer, arm).train_loss.transpose("variant", "seed", "record")
-        return losses.values[place] if place is not None else losses.values[0, :, :0]
+        descents = self.climb(optimizer, arm)
+        losses = descents.rows.train_loss.transpose("variant", "seed", "record").values
+        return losses[descents.best] if descents.best is not None else losses[0, :, :0]
 
     def at_best(self, optimizer: str, arm: str, name: str = "steps") -> np.ndarray:
-        """Return a quantity [seed] at the rate that is best for the *other* seeds.
+        """Return a quantity [seed] at the best rate, see `experiments._ladder.Climb`."""
+        return self.climb(optimizer, arm).at_best(name)
 
-        NaN where that does not arrive, and throughout if the best lies on the ladder's edge.
-        """
-        steps = self.steps(optimizer, arm)
-        rows = self._ladder(optimizer, arm)
-        values = steps if name == "steps" else rows[name].transpose("variant", "seed").values
-        place, seeds = best_for_others(steps), np.arange(steps.shape[1])
-        picked = values[place, seeds].astype(float)
-        if self.best_rate(optimizer, arm) in (None, 0, len(steps) - 1):
-            return np.full_like(picked, np.nan)
-        inside = (place > 0) & (place < len(steps) - 1)
-        return np.where(inside & np.isfinite(steps[place, seeds]), picked, np.nan)
-
-    def _ladder(self, optimizer: str, arm: str) -> xr.Dataset:
-        rows = self._parts["race_gradient" if optimizer == "sgd" else "race"]
-        return rows.isel(variant=(rows.arm == arm) & (rows.optimizer == optimizer)).sortby("rate")
+    def _steps(self, rows: xr.Dataset) -> np.ndarray:
+        losses = rows.train_loss.transpose("variant", "seed", "record").values
+        return steps_to_target(losses, self.target_loss, 1)
 
 
 def directions_table(results: Results) -> Table:

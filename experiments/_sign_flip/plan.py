@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from experiments._cli import option
+from experiments._ladder import Ladder
 from experiments._path_probe import path_probe, tabulate_descent, tabulate_losses
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._sign_flip.start import start_measurement, tabulate_start
@@ -175,13 +176,16 @@ class Groups:
             return ("raw", "flipped")
         return arms(activation, self.plan)
 
-    def descent_variants(self, job, activation, rungs):
-        per_octave = self.plan.config.rates_per_octave
-        return [
-            self._variant(activation, arm, job.group.identity["optimizer"], 2.0 ** (k / per_octave))
-            for arm in self.descent_arms(job, activation)
-            for k in sorted(rungs)
-        ]
+    def ladder(self, job, activation, rungs):
+        """Return an activation's ladder that begins with the given rungs."""
+        optimizer = job.group.identity["optimizer"]
+        return Ladder(
+            job,
+            self.descent_arms(job, activation),
+            lambda arm, rate: self._variant(activation, arm, optimizer, rate),
+            rungs,
+            self.plan.config.rates_per_octave,
+        )
 
     def small_variants(self, activation, start):
         # eta * lambda_max = small_rate for each arm, and the centered arm at raw's rate too

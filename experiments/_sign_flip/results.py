@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from experiments._best_rate import best_for_others, best_of_each, best_rate
+from experiments._ladder import Climb, climb
 from experiments._path_probe import steps_to_target
 from experiments._sign_flip.plan import RECORD_EVERY, Plan
 from signdyn.records import load
@@ -54,43 +54,24 @@ class Results:
         rows = table.isel(variant=np.flatnonzero(chosen))
         return rows.sortby("learning_rate") if part != "start" else rows
 
+    def climb(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> Climb:
+        """Return the descents of one arm at every rate of its ladder."""
+        rows = self.rows(part, activation, arm, optimizer)
+        return climb(rows, lambda rows: descent_steps(self.plan, part, rows), "learning_rate")
+
     def steps(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> np.ndarray:
         """Return [rate, seed] updates before the target loss; NaN where it is not reached."""
-        return descent_steps(self.plan, part, self.rows(part, activation, arm, optimizer))
+        return self.climb(part, activation, arm, optimizer).steps
 
     def rates(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> np.ndarray:
         """Return the ascending rates of an arm."""
-        return self.rows(part, activation, arm, optimizer).learning_rate.values
+        return self.climb(part, activation, arm, optimizer).rates
 
     def at_best(
         self, name: str, part: str, activation: str, arm: str, optimizer: str = "sgd"
     ) -> np.ndarray:
-        """Return a quantity [seed, ...] at the rate that is best for the *other* seeds.
-
-        NaN for every seed if the best rate still lies on an edge of the ladder.
-
-        Args:
-            name: Variable of the record, or ``steps`` or ``learning_rate``.
-            part: Part of the record.
-            activation: Activation.
-            arm: Arm.
-            optimizer: Optimizer.
-        """
-        rows = self.rows(part, activation, arm, optimizer)
-        steps = descent_steps(self.plan, part, rows)
-        place = best_for_others(steps)
-        if name == "steps":
-            values = steps
-        elif name == "learning_rate":
-            values = np.broadcast_to(rows.learning_rate.values[:, None], steps.shape)
-            place = best_of_each(steps)
-        else:
-            values = rows[name].transpose("variant", "seed", ...).values
-        picked = values[place, np.arange(steps.shape[1])].astype(np.float64)
-        if best_rate(steps) in (None, 0, len(steps) - 1):
-            return np.full_like(picked, np.nan)
-        reached = np.isfinite(steps[place, np.arange(steps.shape[1])])
-        return np.where(reached.reshape(-1, *[1] * (picked.ndim - 1)), picked, np.nan)
+        """Return a quantity [seed, ...] at the best rate, see `experiments._ladder.Climb`."""
+        return self.climb(part, activation, arm, optimizer).at_best(name)
 
 
 def descent_steps(plan: Plan, part: str, rows: xr.Dataset) -> np.ndarray:

@@ -441,10 +441,10 @@ def race(
 
 def test_steps_are_counted_to_the_target_in_the_order_of_the_rates():
     made = race([[3, 4], [np.nan, np.nan], [9, 8]], rates=[0.5, 1.0, 0.25])
-    assert made.rates("natural", "raw").tolist() == [0.25, 0.5, 1.0]
+    assert made.climb("natural", "raw").rates.tolist() == [0.25, 0.5, 1.0]
     expected = [[9.0, 8.0], [3.0, 4.0], [np.nan, np.nan]]
-    np.testing.assert_array_equal(made.steps("natural", "raw"), expected)
-    assert made.best_rate("natural", "raw") == 1
+    np.testing.assert_array_equal(made.climb("natural", "raw").steps, expected)
+    assert made.climb("natural", "raw").best == 1
     losses = made.losses_at_best("natural", "raw")
     np.testing.assert_array_equal((losses <= made.target_loss).argmax(axis=1), [3, 4])
 
@@ -474,7 +474,7 @@ def test_nothing_is_known_where_the_best_rate_lies_on_an_edge_or_none_arrives(ar
 
 def test_where_none_arrives_there_is_no_best_rate_and_no_losses_of_it():
     made = race([[np.nan, np.nan]] * 3, rates=[0.1, 0.2, 0.3])
-    assert made.best_rate("natural", "raw") is None
+    assert made.climb("natural", "raw").best is None
     assert made.losses_at_best("natural", "raw").shape == (2, 0)
 
 

@@ -1,0 +1,130 @@
+"""Descents at every rate of a ladder, and what they are like at the best one.
+
+A ladder is widened until no arm's best rate lies on its edge, for a best rate on the edge is not
+known to be the best. What is reported of a seed is read at the rate that is best for the others.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from experiments._best_rate import best_for_others, best_of_each, best_rate, edge_rungs
+from experiments._progress import SweepProgress
+from experiments._session import Job, Session
+from signdyn.resume import Variant
+
+MAX_WIDENINGS = 6
+
+
+class Ladder(NamedTuple):
+    """A program, and the arms that are trained with it at every rate.
+
+    Attributes:
+        job: The program.
+        arms: Names of the arms.
+        variant: (arm, learning rate) -> the point to run.
+        rungs: Places k of the first rates, which are 2^(k / per_octave).
+        per_octave: Rates per factor of two.
+    """
+
+    job: Job
+    arms: Sequence[str]
+    variant: Callable[[str, float], Variant]
+    rungs: Sequence[int]
+    per_octave: int = 1
+
+    def variants(self, rungs: Sequence[int]) -> list[Variant]:
+        """Return the points of the given rungs, arm by arm."""
+        rates = [2.0 ** (rung / self.per_octave) for rung in sorted(rungs)]
+        return [self.variant(arm, rate) for arm in self.arms for rate in rates]
+
+    @property
+    def replica_steps(self) -> float:
+        """Updates of one seed, before any widening."""
+        return len(self.arms) * len(self.rungs) * self.job.steps
+
+
+class Climb(NamedTuple):
+    """One arm's descents, by ascending rate.
+
+    Attributes:
+        rows: [variant, seed, ...] of the record, in the order of ``rates``.
+        rates: [rate] learning rates.
+        steps: [rate, seed] updates before the target; NaN where it is not reached.
+    """
+
+    rows: xr.Dataset
+    rates: np.ndarray
+    steps: np.ndarray
+
+    @property
+    def best(self) -> int | None:
+        """Place of the rate that is best at the median seed; None if no rate arrives."""
+        return best_rate(self.steps)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the best rate lies inside the ladder."""
+        return self.best not in (None, 0, len(self.rates) - 1)
+
+    def at_best(self, name: str = "steps") -> np.ndarray:
+        """Return a quantity [seed, ...] at the rate that is best for the *other* seeds.
+
+        ``learning_rate`` is that of the seed's own best descent. NaN where the target is not
+        reached or the rate lies on the ladder's edge, and throughout unless `settled`.
+
+        Args:
+            name: Variable of the record, or ``steps`` or ``learning_rate``.
+        """
+        seeds = np.arange(self.steps.shape[1])
+        place = best_for_others(self.steps)
+        if name == "steps":
+            values = self.steps
+        elif name == "learning_rate":
+            values = np.broadcast_to(self.rates[:, None], self.steps.shape)
+            place = best_of_each(self.steps)
+        else:
+            values = self.rows[name].transpose("variant", "seed", ...).values
+        picked = values[place, seeds].astype(np.float64)
+        inside = (place > 0) & (place < len(self.rates) - 1)
+        known = inside & np.isfinite(self.steps[place, seeds]) & self.settled
+        return np.where(known.reshape(-1, *[1] * (picked.ndim - 1)), picked, np.nan)
+
+
+def climb(rows: xr.Dataset, steps_of: Callable[[xr.Dataset], np.ndarray], rate: str) -> Climb:
+    """Return the descents of one arm.
+
+    Args:
+        rows: The arm's variants.
+        steps_of: Rows -> [variant, seed] updates before the target.
+        rate: Name of the label that holds the learning rate.
+    """
+    rows = rows.sortby(rate)
+    return Climb(rows, rows[rate].values, steps_of(rows))
+
+
+def run_ladder(
+    session: Session,
+    ladder: Ladder,
+    read: Callable[[str], Climb],
+    progress: SweepProgress,
+) -> None:
+    """Run a ladder's descents, and wider ones while an arm's best rate lies on the edge.
+
+    Args:
+        session: The run.
+        ladder: What to run.
+        read: Arm -> its descents, from the record on disk as it is by then.
+        progress: Where to count.
+    """
+    rungs, todo = list(ladder.rungs), list(ladder.rungs)
+    for _ in range(MAX_WIDENINGS):
+        session.run(ladder.job.group, ladder.variants(todo), progress, ladder.job.steps)
+        todo = edge_rungs([read(arm).best for arm in ladder.arms], rungs)
+        if not todo:
+            return
+        rungs += todo
+        more = len(ladder.arms) * len(todo) * len(session.layout.seeds)
+        progress.expect(more * ladder.job.steps)
