@@ -18,7 +18,7 @@ LAYERS = (
     ("types",),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats", "records"),
     ("analysis", "models", "claims"),
-    ("preconditioning",),
+    ("preconditioning", "calibration"),
     ("optimizers", "replicas"),
     ("training",),
     ("sweeps",),

@@ -23,6 +23,8 @@ from signdyn.claims import (
     exact_evidence,
     mean_evidence,
     ratio_evidence,
+    rule_of,
+    rule_p_value,
     within,
 )
 from signdyn.records import jsonable
@@ -92,9 +94,11 @@ def test_below_is_the_mirror_of_above(threshold):
         (NAN, NAN, INCONCLUSIVE),
     ],
 )
-def test_within_wants_the_whole_interval_inside_and_asks_no_test(low, high, verdict):
-    for p in (NAN, 0.0, 1.0):
+def test_within_wants_the_whole_interval_inside_and_a_test_to_support_it(low, high, verdict):
+    for p in (NAN, 0.0):
         assert within(0.8, 1.25).decide(interval(low, high), p) == verdict
+    untested = INCONCLUSIVE if verdict == SUPPORTED else verdict
+    assert within(0.8, 1.25).decide(interval(low, high), 1.0) == untested
 
 
 @pytest.mark.parametrize("rule", [above(1.0), below(3.0), within(1.0, 3.0)])
@@ -207,6 +211,51 @@ def test_p_values_are_corrected_over_all_claims_and_decide_corrected():
     assert [f.verdict for f in corrected] == [
         INCONCLUSIVE, INCONCLUSIVE, SUPPORTED, SUPPORTED, INCONCLUSIVE
     ]  # fmt: skip
+
+
+VALUES = np.exp2(np.random.default_rng(0).normal(0.1, 0.15, 13))  # all 2^13 patterns are tried
+
+
+@pytest.mark.parametrize(
+    ("rule", "alternatives"),
+    [
+        (above(0.9), [(0.9, "two-sided")]),
+        (below(1.3), [(1.3, "two-sided")]),
+        (within(0.8, 1.4), [(0.8, "greater"), (1.4, "less")]),
+    ],
+)
+def test_p_values_are_those_of_the_rules_own_thresholds(rule, alternatives):
+    def slow(values, end, alternative):
+        d = values - end
+        patterns = (np.arange(2**13)[:, None] >> np.arange(13) & 1) * 2 - 1
+        means = (patterns * d).mean(axis=1)
+        hits = means >= d.mean() - 1e-12 if alternative != "less" else means <= d.mean() + 1e-12
+        if alternative == "two-sided":
+            return min(1.0, 2 * min(hits.mean(), (means <= d.mean() + 1e-12).mean()))
+        return hits.mean()
+
+    for evidence, transform in (
+        (mean_evidence(VALUES), lambda v: v),
+        (ratio_evidence(VALUES, np.ones(13)), np.log2),
+    ):
+        ps = [slow(transform(VALUES), transform(end), how) for end, how in alternatives]
+        expected = ps[0] if len(ps) == 1 else min(1.0, 2.0 * max(ps))
+        assert rule_p_value(rule, evidence) == pytest.approx(expected, rel=1e-9)
+        (finding,) = decide([claim("a", rule)], {"a": evidence})
+        assert finding.evidence.p == finding.p_holm == rule_p_value(rule, evidence)
+
+
+def test_a_rule_on_every_value_is_not_tested():
+    assert math.isnan(rule_p_value(above(0.5), exact_evidence(VALUES)))
+    assert math.isnan(rule_p_value(always(1.0), mean_evidence(np.ones(13))))
+
+
+def test_a_rule_is_made_again_from_its_bounds():
+    for rule in (above(1.5), below(-2.0), within(0.8, 1.25), always(0.0)):
+        assert rule_of(rule.bounds)._replace(decide=None) == rule._replace(decide=None)
+    for bounds in ((2.0, 1.0), (-math.inf, math.inf), (NAN, 1.0)):
+        with pytest.raises(ValueError, match="rule_of"):
+            rule_of(bounds)
 
 
 @pytest.mark.parametrize(
