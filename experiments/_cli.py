@@ -47,7 +47,7 @@ def run(
     """Parse the command line, prepare, execute; exit with 2 and one sentence on bad input.
 
     Args:
-        config_type: Frozen dataclass with a field ``preset``.
+        config_type: Frozen dataclass, with a field ``preset`` if there are presets.
         presets: Preset -> the fields it sets; flags given explicitly win.
         prepare: Config -> plan. Raises ValueError for whatever the user can get wrong.
         execute: Plan -> results on disk.
@@ -195,7 +195,9 @@ def config_from_flags(
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = tuple(value)
-    preset = presets.get(str(given.get("preset", fields["preset"].default)), {})
+    preset: Mapping[str, Any] = {}
+    if "preset" in fields:
+        preset = presets.get(str(given.get("preset", fields["preset"].default)), {})
     config = config_type(**{**preset, **given})
     check_options(config)
     return config

@@ -87,8 +87,8 @@ def _verdict(row: Mapping[str, Any], values: np.ndarray, as_logs: bool, draw: in
     interval = paired_bootstrap(values, seed=draw, num_resamples=NUM_RESAMPLES)
     if as_logs:
         values = np.exp2(values)
-        bounds = (float(np.exp2(bound)) for bound in interval[:3])
-        interval = interval._replace(**dict(zip(interval._fields, bounds, strict=False)))
+        estimate, low, high = (float(np.exp2(bound)) for bound in interval[:3])
+        interval = interval._replace(estimate=estimate, low=low, high=high)
     evidence = Evidence(interval, tuple(values.tolist()), kind=row["kind"])
     p = rule_p_value(rule, evidence, seed=draw, num_resamples=NUM_RESAMPLES)
     return rule.decide(interval, p)

@@ -259,12 +259,13 @@ def rule_p_value(
         0.25
     """
     low, high = rule.bounds
+    values = np.asarray(evidence.values, np.float64)
     if evidence.kind == "range" or not evidence.values or math.isnan(low) or low == high:
         return evidence.p
-    values = np.asarray(evidence.values, np.float64)
     if evidence.kind == "ratio":
         with np.errstate(divide="ignore", invalid="ignore"):
-            values, low, high = (np.log2(v) for v in (values, low, high))
+            values = np.log2(values)
+            low, high = (float(np.log2(max(end, 0.0))) for end in (low, high))
 
     def test(end: float, alternative: Literal["two-sided", "greater", "less"]) -> float:
         return paired_permutation_test(

@@ -30,12 +30,17 @@ LAYERS = (
 INNER_LAYERS = {
     "signdyn.analysis": (("fisher", "layers", "natural", "theory"), ("kfac", "spectrum")),
     "signdyn.data": (("dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
+    "signdyn.models": (
+        ("convolution", "norms"),
+        ("layers", "taps", "traces"),
+        ("mlp", "cnn", "resnet"),
+    ),
     "signdyn.report": (
         ("html", "names", "numbers"),
         ("formats", "results", "svg"),
         ("style", "tables"),
-        ("figures", "verdicts"),
-        ("sections",),
+        ("evidence", "figures", "verdicts"),
+        ("sections", "threads"),
         ("page",),
     ),
 }

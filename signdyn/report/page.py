@@ -1,6 +1,7 @@
 """The report: one HTML page that needs no network, made from what the experiments wrote.
 
-May import: records, report.html, report.results, report.sections, report.verdicts.
+May import: records, report.html, report.results, report.sections, report.threads,
+report.verdicts.
 """
 
 import base64
@@ -14,6 +15,7 @@ from signdyn.records import write_bytes
 from signdyn.report.html import Html, join, tag
 from signdyn.report.results import VERDICTS, Experiment, Results, read_results
 from signdyn.report.sections import Plates, experiment_section
+from signdyn.report.threads import Thread, thread_section
 from signdyn.report.verdicts import SYMBOLS, tally, verdict_table
 
 FIGURE_BUDGET = 2_300_000
@@ -27,7 +29,9 @@ class Page(NamedTuple):
     problems: tuple[str, ...]
 
 
-def write_page(results_dir: Path | str, *, order: Sequence[str] = ()) -> Page:
+def write_page(
+    results_dir: Path | str, *, order: Sequence[str] = (), threads: Sequence[Thread] = ()
+) -> Page:
     """Write ``report.html`` from every experiment found in a results folder.
 
     The page is one file: its style, script and figures are in it, and its content policy
@@ -38,6 +42,7 @@ def write_page(results_dir: Path | str, *, order: Sequence[str] = ()) -> Page:
     Args:
         results_dir: Holds one folder an experiment, with claims.json, run.json and figures/.
         order: Experiments to put first; the others follow by name.
+        threads: What people ask, answered at the top of the page.
 
     Returns:
         Path of the page, and what is wrong with the results, if anything.
@@ -56,11 +61,11 @@ def write_page(results_dir: Path | str, *, order: Sequence[str] = ()) -> Page:
     sections = [experiment_section(experiment, plates) for experiment in results.experiments]
     results = Results(results.experiments, (*results.problems, *plates.problems))
     path = folder / "report.html"
-    write_bytes(path, _document(results, sections).encode())
+    write_bytes(path, _document(results, sections, threads).encode())
     return Page(path, results.problems)
 
 
-def _document(results: Results, sections: Sequence[Html]) -> str:
+def _document(results: Results, sections: Sequence[Html], threads: Sequence[Thread]) -> str:
     style, script = (
         resources.files("signdyn.report").joinpath(name).read_text(encoding="utf-8")
         for name in ("page.css", "page.js")
@@ -78,7 +83,13 @@ def _document(results: Results, sections: Sequence[Html]) -> str:
         "body",
         tag("a", "Skip to the verdicts", href="#Verdicts", class_="skip"),
         _header(results),
-        tag("main", _answers(results.experiments), _verdicts(results.experiments), *sections),
+        tag(
+            "main",
+            *(thread_section(thread, results.experiments) for thread in threads),
+            _verdicts(results.experiments),
+            _answers(results.experiments),
+            *sections,
+        ),
         _footer(),
         tag("script", Html(script)),
     )
@@ -138,7 +149,9 @@ def _answers(experiments: Sequence[Experiment]) -> Html:
         )
         for experiment in experiments
     )
-    return tag("section", tag("h2", "Answers"), tag("ol", *entries, class_="answers"), id="Answers")
+    return tag(
+        "section", tag("h2", "Experiments"), tag("ol", *entries, class_="answers"), id="Experiments"
+    )
 
 
 def _verdicts(experiments: Sequence[Experiment]) -> Html:

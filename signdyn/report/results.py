@@ -24,7 +24,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "p_holm": None,
     "control": False,
     "figure": None,
+    "bounds": [None, None],
     "values": [],
+    "false_support": None,
 }
 
 
@@ -106,10 +108,14 @@ def _read_experiment(folder: Path, problems: list[str]) -> Experiment:
     if wrong or not is_name(name) or "findings" not in claims:
         raise RecordsError(f"{path} is not a claims file: {', '.join(wrong) or 'no findings'}.")
     texts = {key: claims.get(key, "") for key in _TEXTS}
+    rates = _read_rates(folder / "calibration.json", problems)
     return Experiment(
         name=name,
         **{**texts, "title": texts["title"] or name},
-        findings=tuple(_read_findings(claims["findings"], name, problems)),
+        findings=tuple(
+            {**finding, "false_support": rates.get(finding["id"])}
+            for finding in _read_findings(claims["findings"], name, problems)
+        ),
         figures=tuple(_read_figures(claims.get("figures", []), folder, problems)),
         tables=tuple(sorted(file.name for file in folder.glob("tables/[!.]*"))),
         facts=_read_facts(folder / "run.json", problems),
@@ -145,6 +151,7 @@ def _wrong_fields(entry: Any) -> list[str]:
     wrong += [key for key in _NUMBERS if not _is_number(full.get(key))]
     wrong += ["verdict"] if full["verdict"] not in VERDICTS else []
     wrong += ["figure"] if not (full["figure"] is None or _is(full["figure"], str)) else []
+    wrong += [] if _is_pair(full["bounds"]) else ["bounds"]
     wrong += ["values"] if not _is_list(full["values"], _is_number) else []
     wrong += ["questions"] if not _is_list(full["questions"], lambda text: _is(text, str)) else []
     if "id" not in wrong and "id" in entry and not is_name(entry["id"]):
@@ -158,6 +165,10 @@ def _is(value: Any, kind: type) -> bool:
 
 def _is_number(value: Any) -> bool:
     return value is None or _is(value, int) or _is(value, float)
+
+
+def _is_pair(value: Any) -> bool:
+    return _is_list(value, _is_number) and len(value) == 2
 
 
 def _is_list(value: Any, test: Any) -> bool:
@@ -179,6 +190,20 @@ def _read_figures(entries: list, folder: Path, problems: list[str]) -> Iterable[
             problems.append(f"{folder.name}/figures/{name}.svg cannot be read ({error.strerror}).")
             svg = None
         yield FigureFile(name, str(entry.get("caption", "")), svg)
+
+
+def _read_rates(path: Path, problems: list[str]) -> Mapping[str, float]:
+    """Return how often each claim's rule supports nothing; empty if that was not measured."""
+    if not path.exists():
+        return {}
+    try:
+        rates = read_json(path).get("false_support", {})
+    except RecordsError as error:
+        problems.append(str(error).replace(str(path.parent), path.parent.name))
+        return {}
+    wrong = [key for key, rate in rates.items() if not _is_number(rate)]
+    problems += [f"{path.parent.name}/calibration.json: {key} is no rate." for key in wrong]
+    return {key: rate for key, rate in rates.items() if key not in wrong}
 
 
 def _read_facts(path: Path, problems: list[str]) -> Mapping[str, Any]:

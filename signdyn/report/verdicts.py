@@ -137,6 +137,7 @@ def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
         ("Rule", finding["rule"]),
         ("Statistic", finding["statistic"]),
         ("p, uncorrected", number(format_p(finding["p"])) if defined(finding["p"]) else ""),
+        ("Supports nothing", _false_support(finding)),
         ("Seeds", f"{finding['n']} used, {finding['left_out']} left out"),
         ("Per seed", _values(finding)),
         ("Settles", ", ".join(finding["questions"])),
@@ -148,6 +149,11 @@ def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
         if description:
             yield tag("dt", term)
             yield tag("dd", description)
+
+
+def _false_support(finding: Finding) -> str:
+    rate = finding["false_support"]
+    return f"in {100.0 * rate:.1f}% of A/A draws" if defined(rate) else ""
 
 
 def _figure_link(finding: Finding, experiment: Experiment) -> str:

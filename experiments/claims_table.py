@@ -1,0 +1,131 @@
+"""Writes the table of all claims of a recorded run, by the question they answer.
+
+Each rule is calibrated on the run's own seeds: draws in which there is nothing to support are made
+from them, and the share that it calls supported stands beside it, see `signdyn.calibration`. The
+shares are kept in the run's folder, <run>/<experiment>/calibration.json.
+
+    python -m experiments.claims_table --run=docs/record/default --out=docs    about 5 minutes
+    python -m experiments.claims_table --run=docs/record/default --out=docs --draws=0    a second,
+                                                                     with the shares that are there
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments._cli import UsageError, num_cores, option, run
+from experiments._publish import ORDER
+from experiments._questions import QUESTIONS
+from signdyn.calibration import false_support_rate
+from signdyn.records import write_json
+from signdyn.report.evidence import write_evidence
+from signdyn.report.results import Results, read_results
+
+MAX_RATE = 0.05
+"""Share of draws without an effect in which a rule may say "supported"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of the table."""
+
+    run: str = option("results", "Folder of a finished run, one folder an experiment.")
+    out: str = option("docs", "Folder for claims.md, claims.csv and claims.tex.")
+    draws: int = option(
+        400, "Draws without an effect a rule; 0 takes what is there.", minimum=0, maximum=10**6
+    )
+
+
+class Plan(NamedTuple):
+    """The run that was read."""
+
+    config: Config
+    results: Results
+
+
+def prepare(config: Config) -> Plan:
+    """Read the run; raises `UsageError` if there is none or a part of it is damaged."""
+    if not Path(config.run).is_dir():
+        raise UsageError(f"--run must name the folder of a finished run, got {config.run!r}")
+    results = read_results(Path(config.run), ORDER)
+    if not results.experiments or results.problems:
+        why = results.problems[0] if results.problems else "it holds no experiment"
+        raise UsageError(f"--run={config.run} cannot be used: {why}")
+    return Plan(config, results)
+
+
+def execute(plan: Plan) -> None:
+    """Calibrate, write the table, and tell which rules support too often."""
+    folder, draws = Path(plan.config.run), plan.config.draws
+    claims = sum(len(experiment.findings) for experiment in plan.results.experiments)
+    print(
+        f"claims_table: {claims} claims of {folder}"
+        + (
+            f", {draws} draws a rule, about {claims * draws * 0.004 / 60 / num_cores():.0f} min"
+            if draws
+            else ""
+        ),
+        flush=True,
+    )
+    if draws:
+        _calibrate(plan)
+    results = read_results(folder, ORDER)
+    out = Path(plan.config.out)
+    written = write_evidence(
+        results.experiments,
+        QUESTIONS,
+        out,
+        "claims",
+        preamble=preamble(results, folder),
+        figures=os.path.relpath(folder, out),
+    )
+    rates = [f["false_support"] for e in results.experiments for f in e.findings]
+    rates = [rate for rate in rates if rate is not None]
+    if rates:
+        print(
+            f"{len(rates)} rules calibrated: they support nothing in {max(rates):.1%} of the draws "
+            f"at most; {sum(rate > MAX_RATE for rate in rates)} in more than {MAX_RATE:.0%}"
+        )
+    print(f"wrote {', '.join(str(path) for path in written)}")
+
+
+def preamble(results: Results, folder: Path) -> str:
+    """Return what stands above the table: which run it is of."""
+    run_file = json.loads((folder / results.experiments[0].name / "run.json").read_text())
+    environment, config = run_file["environment"], run_file["config"]
+    seconds = sum(e.facts.get("wall_seconds", 0.0) for e in results.experiments)
+    return (
+        "# Every claim, by the question it answers\n\n"
+        f"Written by `python -m experiments.claims_table --run={folder}` from the run recorded in "
+        f"`{folder}`: preset {config['preset']}, root seed {config['root_seed']}, "
+        f"{environment['device']}, {environment['devices']} {environment['platform']} device(s), "
+        f"JAX {environment['packages']['jax']}, Python {environment['python']}, "
+        f"{seconds / 60:.0f} minutes of computing."
+    )
+
+
+def _calibrate(plan: Plan) -> None:
+    draws = plan.config.draws
+    with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
+        for experiment in plan.results.experiments:
+            rate = partial(false_support_rate, num_draws=draws, seed=0)
+            slim = [_needed(finding) for finding in experiment.findings]
+            rates = pool.map(rate, slim, chunksize=4)
+            names = [finding["id"] for finding in experiment.findings]
+            content = {"num_draws": draws, "false_support": dict(zip(names, rates, strict=True))}
+            write_json(Path(plan.config.run) / experiment.name / "calibration.json", content)
+            print(f"  {experiment.name}: {len(slim)} rules", flush=True)
+
+
+def _needed(finding: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: finding[name] for name in ("bounds", "kind", "values")}
+
+
+if __name__ == "__main__":
+    run(Config, {}, prepare, execute)

@@ -1,0 +1,104 @@
+"""Compares the verdicts of recorded runs: which claims changed, and which contradict each other.
+
+Two runs contradict each other on a claim that one supports and the other refutes. A claim that one
+of them leaves open contradicts nothing. Exit status 1 if there is a contradiction.
+
+    python -m experiments.compare --runs=docs/record/default,docs/record/quick
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments._cli import UsageError, option, run
+from experiments._publish import ORDER
+from signdyn.claims import INCONCLUSIVE
+from signdyn.report.results import read_results
+from signdyn.report.tables import Finding, effect_text
+from signdyn.report.threads import findings_by_name
+
+Findings = Mapping[str, Finding]
+"""Of one run, by "experiment/claim"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of the comparison."""
+
+    runs: tuple = option((), "Folders of two or more finished runs, with commas between.")
+
+
+class Change(NamedTuple):
+    """A claim on which two runs differ.
+
+    Attributes:
+        claim: "experiment/claim".
+        runs: The two folders.
+        verdicts: Theirs; "absent" where the run lacks the claim.
+        effects: Theirs, as text.
+    """
+
+    claim: str
+    runs: tuple[str, str]
+    verdicts: tuple[str, str]
+    effects: tuple[str, str]
+
+    @property
+    def is_contradiction(self) -> bool:
+        """Whether both runs decided, and differently."""
+        return not {"absent", INCONCLUSIVE} & set(self.verdicts)
+
+
+def prepare(config: Config) -> dict[str, Findings]:
+    """Read the runs; raises `UsageError` where one cannot be used."""
+    if len(config.runs) < 2:
+        raise UsageError("--runs must name two or more folders, with commas between")
+    read: dict[str, Findings] = {}
+    for name in config.runs:
+        results = read_results(Path(name), ORDER) if Path(name).is_dir() else None
+        if results is None or not results.experiments:
+            raise UsageError(f"--runs: {name!r} is not the folder of a finished run")
+        read[name] = findings_by_name(results.experiments)
+    return read
+
+
+def changes(runs: Mapping[str, Findings]) -> Iterator[Change]:
+    """Yield every claim on which two of the runs differ, pair by pair."""
+    for (a, found_a), (b, found_b) in itertools.combinations(runs.items(), 2):
+        for claim in dict.fromkeys([*found_a, *found_b]):
+            one, other = (_told(found.get(claim)) for found in (found_a, found_b))
+            if one[0] != other[0]:
+                yield Change(claim, (a, b), (one[0], other[0]), (one[1], other[1]))
+
+
+def _told(finding: Finding | None) -> tuple[str, str]:
+    return (finding["verdict"], effect_text(finding)) if finding else ("absent", "-")
+
+
+def execute(runs: dict[str, Findings]) -> None:
+    """Print what changed; exit with 1 if two runs contradict each other."""
+    found = list(changes(runs))
+    for change in sorted(found, key=lambda change: not change.is_contradiction):
+        sign = "CONTRADICTION" if change.is_contradiction else "changed"
+        told = ", ".join(
+            f"{run} {verdict} {effect}"
+            for run, verdict, effect in zip(
+                change.runs, change.verdicts, change.effects, strict=True
+            )
+        )
+        print(f"{sign}: {change.claim}: {told}")
+    contradictions = sum(change.is_contradiction for change in found)
+    claims = len({claim for findings in runs.values() for claim in findings})
+    print(
+        f"{len(runs)} runs, {claims} claims: {contradictions} contradictions, "
+        f"{len(found) - contradictions} other changes"
+    )
+    if contradictions:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(Config, {}, prepare, execute)
