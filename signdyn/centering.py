@@ -6,9 +6,9 @@ After the input and after every nonlinearity stands a *site*, which turns activa
 
 with ``s`` in {+1, -1} per unit, times a common scale, and ``m_const`` the unit's mean over the
 training set at initialization. A `Centering` holds the coefficients (what a sweep varies), a
-`Site` what they come to for one unit of one network (what a model applies). `match_dense` rewrites
-the layer that reads a site so that the network starts as the same function whatever the
-coefficients.
+`Site` what they come to for one unit of one network (what a model applies). `match_dense` and
+`match_conv` rewrite the layer that reads a site so that the network starts as the same function
+whatever the coefficients.
 
 Knows arrays only: no model, no framework.
 """
@@ -183,3 +183,27 @@ def match_dense(
     """
     shift = site.shift - site.batch * mean
     return kernel / site.gain[:, None], bias - shift @ kernel
+
+
+def match_conv(
+    kernel: Float[Array, "*window channels outputs"],
+    bias: Float[Array, " outputs"],
+    site: Site,
+    mean: Float[Array, " channels"],
+) -> tuple[Float[Array, "*window channels outputs"], Float[Array, " outputs"]]:
+    r"""Return (W', b') with h * W' + b' = a * W + b, a convolution, for h the site's outputs.
+
+    The site acts per channel, and on the padding as well: h = s (a + t) with a zero there. Then
+    every position reads the same shift, and W' = W / s in each channel, b' = b - t sum_window W,
+    exactly at borders too; as in :func:`match_dense`, signs are exact in floating point.
+
+    Example:
+        >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]), jnp.array(0.0))
+        >>> kernel, bias = match_conv(jnp.ones((2, 1, 1)), jnp.array([1.0]), site, jnp.zeros(1))
+        >>> h = apply_site(site, jnp.array([[5.0], [0.0]]), jnp.zeros(1))  # one window, padded
+        >>> print(jnp.sum(h * kernel[..., 0]) + bias)  # 5 + 0 + 1
+        [6.]
+    """
+    shift = site.shift - site.batch * mean
+    window = tuple(range(kernel.ndim - 2))
+    return kernel / site.gain[:, None], bias - shift @ jnp.sum(kernel, axis=window)

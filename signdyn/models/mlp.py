@@ -8,18 +8,24 @@ Any Flax module can be trained by `signdyn.training` that keeps the conventions 
   activations at its site as ``means/<layer>_mean``;
 * it perturbs each layer's pre-activations as ``deltas/<layer>_delta``;
 * ``matched(params, sites, means)`` returns the parameters that give the same function with
-  ``sites`` as ``params`` give without.
+  ``sites`` as ``params`` give without;
+* if it normalizes over the batch, it sows each such layer's moments as ``norms/<layer>`` and
+  takes as ``__call__(..., norms=None)`` those to use, by the layer's name (by default the
+  batch's own).
+
+In a convolution a site acts per channel, and its inputs are patches, see `signdyn.models.cnn`.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from signdyn.activations import Activation, get_activation
-from signdyn.centering import Site, apply_site, match_dense
+from signdyn.centering import Site
+from signdyn.models.layers import Pass, Shapes, check_norm, draw_kernels, matched_params
+from signdyn.models.norms import Moments
 from signdyn.types import Params
 
 
@@ -34,9 +40,12 @@ class MLP(nn.Module):
         widths: Units of each hidden layer; empty for a linear model.
         num_outputs: Units of the readout.
         activation: Name in `signdyn.activations.ACTIVATIONS`, or an `Activation`.
+        norm: In `signdyn.models.norms.NORMS`: what stands between each hidden layer and its
+            nonlinearity.
+        num_groups: Of units, for the norm ``group``.
 
     Example:
-        >>> import jax
+        >>> import jax, jax.numpy as jnp
         >>> model = MLP(widths=(3,), num_outputs=2, activation="tanh")
         >>> params = model.init(jax.random.key(0), jnp.zeros((1, 4)))["params"]
         >>> {name: layer["kernel"].shape for name, layer in params.items()}
@@ -46,6 +55,13 @@ class MLP(nn.Module):
     widths: Sequence[int]
     num_outputs: int
     activation: str | Activation = "relu"
+    norm: str = "none"
+    num_groups: int = 1
+
+    def __post_init__(self):
+        """Refuse a norm that there is not."""
+        super().__post_init__()
+        check_norm("MLP", self.norm, self.num_groups, self.widths)
 
     @property
     def layer_names(self) -> tuple[str, ...]:
@@ -58,39 +74,25 @@ class MLP(nn.Module):
         x: Float[Array, "batch features"],
         sites: Sequence[Site] | None = None,
         means: Sequence[Float[Array, " _"]] | None = None,
+        norms: Mapping[str, Moments] | None = None,
     ) -> Float[Array, "batch outputs"]:
         """Return the outputs; see the module's docstring for what is sown and perturbed."""
         activation = get_activation(self.activation)
-        units = (*self.widths, self.num_outputs)
-        kernels = self._drawn_kernels(x) if self.is_initializing() else None
+        shapes = self._shapes(x.shape[-1])
+        kernels = None
+        if self.is_initializing():
+            key, moment = self.make_rng("params"), activation.gaussian_second_moment
+            kernels = draw_kernels(key, shapes, moment, x.dtype)
+        layers = Pass(self, shapes, sites, means, norms, kernels, self.norm, self.num_groups)
+        *hidden, readout = self.layer_names
         a = x
-        z = x
-        for index, name in enumerate(self.layer_names):
-            mean = jnp.mean(a, axis=0)
-            self.sow("means", f"{name}_mean", mean, reduce_fn=_keep_last)
-            h = a
-            if sites is not None:
-                h = apply_site(sites[index], a, mean if means is None else means[index])
-            self.sow("traces", f"{name}_inputs", h, reduce_fn=_keep_last)
-            init = nn.initializers.constant(kernels[index] if kernels else 0.0)
-            z = nn.Dense(units[index], kernel_init=init, param_dtype=h.dtype, name=name)(h)
-            z = self.perturb(f"{name}_delta", z, collection="deltas")
-            a = activation.fn(z)
-        return z
+        for name in hidden:
+            a = activation.fn(layers.normalized(name, layers.dense(name, a)))
+        return layers.dense(readout, a)
 
-    def _drawn_kernels(self, x: Float[Array, "batch features"]) -> list[Array]:
-        # One draw for all kernels: XLA needs .6 s of CPU to compile every further one.
-        moment = get_activation(self.activation).gaussian_second_moment
-        fan_in = (x.shape[-1], *self.widths)
-        units = (*self.widths, self.num_outputs)
-        sizes = [n * m for n, m in zip(fan_in, units, strict=True)]
-        normal = jax.random.normal(self.make_rng("params"), (sum(sizes),), x.dtype)
-        kernels, start = [], 0
-        for index, (n, m) in enumerate(zip(fan_in, units, strict=True)):
-            scale = (n * (1.0 if index == 0 else moment)) ** -0.5
-            kernels.append(scale * normal[start : start + n * m].reshape(n, m))
-            start += n * m
-        return kernels
+    def _shapes(self, features: int) -> Shapes:
+        units = (features, *self.widths, self.num_outputs)
+        return dict(zip(self.layer_names, itertools.pairwise(units), strict=True))
 
     def matched(
         self,
@@ -105,12 +107,4 @@ class MLP(nn.Module):
             sites: One a layer.
             means: Means that the sites subtract, one array [units] a layer.
         """
-        matched = dict(params)
-        for name, site, mean in zip(self.layer_names, sites, means, strict=True):
-            kernel, bias = match_dense(params[name]["kernel"], params[name]["bias"], site, mean)
-            matched[name] = {"kernel": kernel, "bias": bias}
-        return matched
-
-
-def _keep_last(_, new):
-    return new
+        return matched_params(self.layer_names, params, sites, means)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from signdyn.centering import Site
 from signdyn.likelihoods import Likelihood
+from signdyn.models.norms import Moments
 from signdyn.types import Params
 
 
@@ -25,18 +26,26 @@ class Traces(NamedTuple):
         loss: Mean nll, nats.
         grads: Gradient of ``loss``, a pytree like the parameters.
         outputs: [N, K].
-        inputs: One array [N, fan_in] a layer: what its kernel reads, after the site.
-        deltas: One array [N, units] a layer: d nll / d pre-activation, in nats, example by
-            example, so a kernel's gradient is ``inputs.T @ deltas / N``.
-        means: One array [units] a layer: the batch mean at its site, before the site.
+        inputs: One array a layer: what its kernel reads, after the site. [N, fan_in] of a dense
+            layer; of a convolution its patches [N, positions, height * width * channels],
+            flattened as its kernel is.
+        deltas: One array a layer: d nll / d pre-activation, in nats, example by example. [N, units]
+            of a dense layer, so its kernel's gradient is ``inputs.T @ deltas / N``;
+            [N, positions, units] of a convolution, so its (flattened) kernel's gradient is
+            ``einsum("npf,npu->fu", inputs, deltas) / N``.
+        means: One array [units] a layer, of a convolution [channels]: the batch mean at its site,
+            before the site.
+        norms: Name -> mean and variance of the layer's pre-activations over the batch, of the
+            layers that are normalized over it.
     """
 
     loss: Float[Array, ""]
     grads: Params
     outputs: Float[Array, "batch outputs"]
-    inputs: tuple[Float[Array, "batch _"], ...]
-    deltas: tuple[Float[Array, "batch _"], ...]
+    inputs: tuple[Float[Array, "batch ... _"], ...]
+    deltas: tuple[Float[Array, "batch ... _"], ...]
     means: tuple[Float[Array, " _"], ...]
+    norms: dict[str, Moments]
 
 
 def trace_batch(
@@ -79,7 +88,7 @@ def trace_batch(
 
     def mean_nll(params, taps):
         outputs, sown = model.apply(
-            {"params": params, "deltas": taps}, x, sites, mutable=["traces", "means"]
+            {"params": params, "deltas": taps}, x, sites, mutable=["traces", "means", "norms"]
         )
         return jnp.mean(likelihood.nll(outputs, y)), (outputs, sown)
 
@@ -94,7 +103,50 @@ def trace_batch(
         inputs=tuple(sown["traces"][f"{name}_inputs"] for name in names),
         deltas=tuple(num_examples * tap_grads[f"{name}_delta"] for name in names),
         means=tuple(sown["means"][f"{name}_mean"] for name in names),
+        norms=dict(sown.get("norms", {})),
     )
+
+
+class Statistics(NamedTuple):
+    """What a model takes from a batch as a whole.
+
+    Attributes:
+        means: Each site's mean activation before centering: one [units] a layer, or [channels].
+        norms: Name -> mean and variance of the pre-activations, of the layers that are normalized
+            over the batch.
+    """
+
+    means: tuple[Float[Array, " _"], ...]
+    norms: dict[str, Moments]
+
+
+def batch_statistics(
+    model: Any,
+    params: Params,
+    x: Float[Array, "batch features"],
+    sites: Sequence[Site] | None = None,
+) -> Statistics:
+    """Return what ``model`` takes from ``x`` as a whole, as a batch in training would be taken."""
+    sown = _apply(model, params, x, sites, ["means", "norms"])[1]
+    means = tuple(sown["means"][f"{name}_mean"] for name in model.layer_names)
+    return Statistics(means, dict(sown.get("norms", {})))
+
+
+def apply_frozen(
+    model: Any,
+    params: Params,
+    x: Float[Array, "batch features"],
+    sites: Sequence[Site] | None,
+    statistics: Statistics,
+) -> Float[Array, "batch outputs"]:
+    """Return the outputs where ``statistics`` stand for the batch's own: examples are apart."""
+    return model.apply({"params": params}, x, sites, **frozen(statistics))
+
+
+def frozen(statistics: Statistics) -> dict[str, Any]:
+    """Return the keywords that give a model the statistics to use, for its call."""
+    norms = {"norms": statistics.norms} if statistics.norms else {}  # not all models take some
+    return {"means": statistics.means, **norms}
 
 
 def site_means(
@@ -104,8 +156,7 @@ def site_means(
     sites: Sequence[Site] | None = None,
 ) -> tuple[Float[Array, " _"], ...]:
     """Return each site's mean activation over ``x``, before centering: one [units] a layer."""
-    sown = _apply(model, params, x, sites, ["means"])[1]["means"]
-    return tuple(sown[f"{name}_mean"] for name in model.layer_names)
+    return batch_statistics(model, params, x, sites).means
 
 
 def init_params(model: Any, key: PRNGKeyArray, x: Float[Array, "batch features"]) -> Params:

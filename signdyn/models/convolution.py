@@ -1,0 +1,199 @@
+"""Convolution, in the two ways that accelerators and CPUs are good at.
+
+On an accelerator a convolution is one: `jax.lax.conv_general_dilated`. XLA for CPU runs small ones
+inside ``scan`` and ``vmap`` an order of magnitude slower than the same sum written as one product
+of patches with the flattened kernel, gradients above all; ``python -m scripts.bench.convolution``
+measures by how much. Which one runs is decided where the program is lowered for a device.
+
+A row of `patches` is what one position of a convolution reads, in the order of its kernel
+[*window, channels, units]: with it a convolution is a dense layer at every position.
+
+Knows arrays only. May import JAX.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+PADDINGS = ("SAME", "VALID")
+"""SAME pads with zeros to ceil(size / stride) positions, VALID does not pad."""
+
+
+def pad(
+    activations: Float[Array, "batch *size channels"],
+    window: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+) -> Float[Array, "batch *padded channels"]:
+    """Return the activations with the zeros around them that a convolution would add.
+
+    Args:
+        activations: Channels last.
+        window: Size of the kernel along every spatial axis.
+        strides: One an axis.
+        padding: In `PADDINGS`.
+
+    Example:
+        >>> print(pad(jnp.ones((1, 2, 1)), (3,), (1,), "SAME").ravel())
+        [0. 1. 1. 0.]
+    """
+    size = activations.shape[1:-1]
+    pads = jax.lax.padtype_to_pads(size, tuple(window), tuple(strides), padding)
+    zero = jnp.zeros((), activations.dtype)
+    return jax.lax.pad(activations, zero, [(0, 0, 0), *((*p, 0) for p in pads), (0, 0, 0)])
+
+
+def patches(
+    activations: Float[Array, "batch *size channels"],
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int] | None = None,
+) -> Float[Array, "batch *position window_channel"]:
+    """Return what every position of an unpadded convolution reads, flattened as its kernel is.
+
+    Args:
+        activations: Channels last, padded already.
+        window: Size of the kernel along every spatial axis.
+        strides: One an axis.
+        dilation: Distance between the kernel's taps along every axis; 1 by default.
+
+    Example:
+        >>> print(patches(jnp.arange(4.0).reshape(1, 4, 1), (2,), (1,))[0])
+        [[0. 1.]
+         [1. 2.]
+         [2. 3.]]
+    """
+    read = activations
+    # Axis by axis, the last one first: 3 + 3 slices instead of 3 x 3, and so are their gradients.
+    for axis in reversed(range(len(window))):
+        apart = 1 if dilation is None else dilation[axis]
+        size, stride = read.shape[axis + 1], strides[axis]
+        span = (num_positions(size, (window[axis] - 1) * apart + 1, stride) - 1) * stride + 1
+        starts = [tap * apart for tap in range(window[axis])]
+        slices = [
+            jax.lax.slice_in_dim(read, start, start + span, stride, axis + 1) for start in starts
+        ]
+        read = jax.lax.concatenate(slices, read.ndim - 1)
+    return read
+
+
+def convolve(
+    activations: Float[Array, "batch *size channels"],
+    kernel: Float[Array, "*window channels units"],
+    strides: Sequence[int],
+) -> Float[Array, "batch *position units"]:
+    """Return the convolution without padding, by the implementation that the device is good at.
+
+    What machine learning calls so: the kernel is not mirrored.
+
+    Args:
+        activations: Channels last, padded already.
+        kernel: One window of weights for every channel and unit.
+        strides: One a spatial axis.
+
+    Example:
+        >>> print(convolve(jnp.arange(4.0).reshape(1, 4, 1), jnp.ones((2, 1, 1)), (1,))[0, :, 0])
+        [1. 3. 5.]
+    """
+
+    def by_product(a: Array, w: Array) -> Array:
+        return convolve_by_product(a, w, strides)
+
+    def natively(a: Array, w: Array) -> Array:
+        return convolve_natively(a, w, strides)
+
+    return jax.lax.platform_dependent(activations, kernel, cpu=by_product, default=natively)
+
+
+def convolve_by_product(
+    activations: Float[Array, "batch *size channels"],
+    kernel: Float[Array, "*window channels units"],
+    strides: Sequence[int],
+) -> Float[Array, "batch *position units"]:
+    """Return :func:`convolve` as one product of patches with the flattened kernel."""
+    rows = patches(activations, kernel.shape[:-2], strides)
+    z = rows.reshape(-1, rows.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return z.reshape(*rows.shape[:-1], -1)
+
+
+def convolve_natively(
+    activations: Float[Array, "batch *size channels"],
+    kernel: Float[Array, "*window channels units"],
+    strides: Sequence[int],
+) -> Float[Array, "batch *position units"]:
+    """Return :func:`convolve` as `jax.lax.conv_general_dilated` computes it."""
+    rank = kernel.ndim
+    batch_last, window_first = (0, rank - 1, *range(1, rank - 1)), (rank - 1, rank - 2)
+    numbers = jax.lax.ConvDimensionNumbers(
+        lhs_spec=batch_last, rhs_spec=(*window_first, *range(rank - 2)), out_spec=batch_last
+    )
+    return jax.lax.conv_general_dilated(
+        activations, kernel, tuple(strides), "VALID", dimension_numbers=numbers
+    )
+
+
+def num_positions(size: int, window: int, stride: int, padding: str = "VALID") -> int:
+    """Return at how many positions along an axis a convolution is evaluated.
+
+    Args:
+        size: Of the activations.
+        window: Of the kernel.
+        stride: Between positions.
+        padding: In `PADDINGS`.
+
+    Example:
+        >>> num_positions(8, 3, 2), num_positions(8, 3, 2, "SAME")
+        (3, 4)
+    """
+    return -(-size // stride) if padding == "SAME" else (size - window) // stride + 1
+
+
+def as_images(
+    name: str, x: Float[Array, "batch features"], input_shape: Sequence[int]
+) -> Float[Array, "batch height width channels"]:
+    """Return flattened examples in their shape, with a channel axis.
+
+    Args:
+        name: Of the model, for the message.
+        x: Examples.
+        input_shape: (height, width) or (height, width, channels).
+
+    Raises:
+        ValueError: If it is no such shape, or examples are of another size.
+
+    Example:
+        >>> as_images("CNN", jnp.zeros((5, 64)), (8, 8)).shape
+        (5, 8, 8, 1)
+    """
+    shape = tuple(input_shape)
+    shape = (*shape, 1) if len(shape) == 2 else shape
+    if len(shape) != 3 or math.prod(shape) != x.shape[-1]:
+        raise ValueError(
+            f"{name}: expected input_shape (height, width) or (height, width, channels) for "
+            f"{x.shape[-1]} features, got {tuple(input_shape)}; take the data set's input_shape."
+        )
+    return x.reshape(-1, *shape)
+
+
+def max_pool(
+    activations: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch half_height half_width channels"]:
+    """Return the largest of every 2 x 2 activations; an odd last row or column is dropped."""
+    return jnp.max(_squares(activations), axis=(2, 4))
+
+
+def mean_pool(
+    activations: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch half_height half_width channels"]:
+    """Return the mean of every 2 x 2 activations; an odd last row or column is dropped."""
+    return jnp.mean(_squares(activations), axis=(2, 4))
+
+
+def _squares(activations: Array) -> Array:
+    # XLA for CPU runs reduce_window and its gradient as slowly as convolutions.
+    batch, height, width, channels = activations.shape
+    even = activations[:, : height // 2 * 2, : width // 2 * 2]
+    return even.reshape(batch, height // 2, 2, width // 2, 2, channels)
