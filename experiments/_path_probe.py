@@ -134,4 +134,5 @@ def steps_to_target(losses: np.ndarray, target_loss: float, every: int) -> np.nd
 
 
 def _kernels(tree: Any) -> list[Array]:
-    return [layer["kernel"] for layer in tree.values()]
+    # norms have no kernel
+    return [layer["kernel"] for layer in tree.values() if "kernel" in layer]
