@@ -49,7 +49,7 @@ class Config(CommonConfig):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {"block": 16},
-    "default": {"seeds": 32, "widths": ("32", "64", "128", "256", "512"), "num_examples": 512},
+    "default": {"seeds": 32, "widths": ("32", "64", "128", "256"), "num_examples": 256},
     "paper": {
         "seeds": 64,
         "widths": ("32", "64", "128", "256", "512", "1024"),

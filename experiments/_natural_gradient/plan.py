@@ -76,7 +76,7 @@ class Config(CommonConfig):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {},
-    "default": {"seeds": 64, "num_train": 512, "steps": 2048},
+    "default": {"seeds": 32, "num_train": 512, "steps": 2048},
     "paper": {"seeds": 128, "num_train": 1024, "width": 12, "steps": 4096, "block": 128},
 }
 

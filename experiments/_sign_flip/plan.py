@@ -55,13 +55,10 @@ class Config(CommonConfig):
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {},
     "default": {
-        "num_train": 1024,
-        "widths": ("64", "64"),
+        "num_train": 512,
         "seeds": 32,
-        "steps": 256,
-        "batch_size": 64,
+        "steps": 160,
         "extras": ("sigmoid", "tanh", "relu"),
-        "rates_per_octave": 2,
     },
     "paper": {
         "num_train": 0,

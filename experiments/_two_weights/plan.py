@@ -57,7 +57,7 @@ class Config(CommonConfig):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "quick": {},
-    "default": {"seeds": 64},
+    "default": {"seeds": 48},
     "paper": {"seeds": 256, "block": 128},
 }
 
