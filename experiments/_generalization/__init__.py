@@ -1,0 +1,1 @@
+"""Parts of the experiment on generalizing: plan, descents, directions, record, claims, figures."""

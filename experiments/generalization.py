@@ -1,0 +1,105 @@
+"""Do uncentered activations hinder finding the optimum, or generalizing, or reaching places?
+
+Two sentences are tested. "It is unclear what they hinder: the search for the optimum, or
+generalizing." And: "whoever can only move with all coordinates of one sign must search a smaller
+space: a single direction cannot span R^K."
+
+The first: raw, flipped and centered networks start as one function and descend on few digits, with
+clean labels and with noisy ones, on a ladder of rates x lambda_max. What they do on the test
+set is read at every step, and compared at the same training loss and after as many steps. Rates
+are chosen by training loss alone, on the other seeds. The second: in runs of single examples, and
+of batches, every update of some units is kept: which orthants the updates lie in, which orthants
+the weights get to, how many dimensions the updates span, and how evenly.
+
+Claims and their decision rules: `experiments._generalization.claims`. Negative controls: raw
+against raw with other seeds; a start that is known to generalize worse, which the comparison has
+to notice; centered units, whose updates are not one-signed.
+
+    python -m experiments.generalization                   TODO on two cores
+    python -m experiments.generalization --preset=default  TODO on two cores
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from experiments._cli import UsageError, run
+from experiments._generalization.claims import answer, decide_claims
+from experiments._generalization.figures import draw_figures
+from experiments._generalization.plan import NAME, PRESETS, RUNGS, Config, Plan
+from experiments._generalization.results import Results
+from experiments._generalization.sweep import QUESTION, run_sweeps
+from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._session import Session, check_out, start_jax
+from signdyn import data as datasets
+
+
+def prepare(config: Config) -> Plan:
+    """Check everything a user can get wrong, load the data, open the folder.
+
+    Raises:
+        ValueError: With one sentence on what was wrong.
+    """
+    check_out(config.out)
+    widths = _widths(config.widths)
+    for name in (*config.activations, *config.directions):
+        if name not in RUNGS:
+            raise UsageError(f"--activations must be of {', '.join(RUNGS)}, got {name!r}")
+    if not config.activations or len(set(config.activations)) < len(config.activations):
+        raise UsageError("--activations must name at least one activation, each once")
+    data = datasets.load(config.dataset, data_dir=config.data_dir or None)
+    if 0 < config.num_train < len(data.x_train):
+        keep = slice(config.num_train)
+        data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
+    if config.batch_size > len(data.x_train):
+        raise UsageError(
+            f"--batch_size must be at most the {len(data.x_train)} training examples, "
+            f"got {config.batch_size}"
+        )
+    start_jax(config)
+    return Plan(
+        config=config,
+        data=data,
+        widths=widths,
+        activations=config.activations,
+        directions=tuple(name for name in config.activations if name in config.directions),
+        session=Session(NAME, config, {"fingerprint": data.fingerprint}),
+    )
+
+
+def measure(plan: Plan) -> None:
+    """Run what is missing."""
+    run_sweeps(plan)
+
+
+def conclude(plan: Plan) -> Outcome:
+    """Decide the claims from the record, draw, write."""
+    results = Results(plan)
+    findings = decide_claims(results)
+    return publish(
+        plan.session.folder,
+        Publication(
+            title="Finding the optimum, generalizing, and reach",
+            question=QUESTION,
+            answer=answer(results, findings),
+            findings=findings,
+            figures=draw_figures(results),
+            config=plan.config,
+            presets=PRESETS,
+        ),
+    )
+
+
+def _widths(texts: Sequence[str]) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(text) for text in texts)
+    except ValueError:
+        widths = (0,)
+    if not widths or min(widths) < 1:
+        raise UsageError(
+            f"--widths must be positive integers with commas between, got {','.join(texts)!r}"
+        )
+    return widths
+
+
+if __name__ == "__main__":
+    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
