@@ -32,6 +32,9 @@ Reals = Float[Array, "..."]
 
 _POINTS, _LENGTHS = np.polynomial.legendre.leggauss(32)
 
+_FAR = 12
+"""Beyond so many standard deviations lies 2e-33 of a normal distribution."""
+
 
 class SpikedCovariance(NamedTuple):
     """Spectrum of a second-moment matrix of features with one common mean.
@@ -312,6 +315,45 @@ def batch_sign_agreement(
     return jnp.where(mean < 0, miss, 1 - miss)
 
 
+def gaussian_unanimity(cosine: Real, n: int) -> Reals:
+    r"""Return the chance that n jointly normal numbers of mean zero all share a sign.
+
+    Each pair has the same correlation r. As the sum of a common and an own part, each number is
+    positive with probability Phi(b u) given the common part u, b = sqrt(r / (1 - r)), so that
+
+        P = 2 int phi(u) Phi(b u)^n du ,
+
+    which is 2 / (n + 1) for r = 1/2, and :func:`sign_agreement` for n = 2 (Gupta, 1963). With
+    :func:`iid_cosine` this is how often all n weights of a unit get gradients of one sign, for
+    large batches and deltas of mean zero: pairs may agree often while all of them hardly ever do.
+
+    Args:
+        cosine: r in [0, 1], such as :func:`iid_cosine`; NaN outside.
+        n: Number of signs, usually the fan_in.
+
+    Returns:
+        Array like cosine, in [0, 1], by quadrature: to rounding for n up to 1000.
+
+    Raises:
+        ValueError: If n is below 1.
+
+    Example:
+        >>> print(gaussian_unanimity(jnp.array([0.0, 0.5, 1.0]), 3))  # 2^(1-3), 2 / (3 + 1), 1
+        [0.25 0.5  1.  ]
+    """
+    _require_signs("gaussian_unanimity", n)
+    cosine = jnp.asarray(cosine)
+    slope, inverse = (jnp.sqrt(a / b) for a, b in ((cosine, 1 - cosine), (1 - cosine, cosine)))
+    # in units of the own part where that is the smaller one: the integrand is smooth either way
+    steep, unit = jnp.minimum(slope, 1)[..., None], jnp.minimum(inverse, 1)[..., None]
+    nodes, lengths = (
+        jnp.asarray(half, cosine.dtype).reshape((1,) * cosine.ndim + (-1,)) for half in _real_line()
+    )
+    density = unit * jnp.exp(-((unit * nodes) ** 2) / 2) / math.sqrt(2 * math.pi)
+    inside = jnp.sum(lengths * density * ndtr(steep * nodes) ** n, axis=-1)
+    return 2 * (inside + ndtr(-_FAR * unit[..., 0]))
+
+
 def null_unanimity(n: int) -> float:
     """Return 2^(1-n), the chance that n independent symmetric signs are all equal.
 
@@ -466,6 +508,12 @@ def softmax_null_modes(fan_in: int) -> int:
         9
     """
     return fan_in + 1
+
+
+def _real_line() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and lengths of Gauss-Legendre quadrature on panels of length 1."""
+    left = np.arange(-_FAR, _FAR)[:, None]
+    return (left + (1 + _POINTS) / 2).ravel(), np.tile(_LENGTHS / 2, 2 * _FAR)
 
 
 def _not_negative(var: Real) -> Reals:

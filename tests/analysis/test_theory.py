@@ -282,6 +282,33 @@ def test_cosines_are_those_of_the_moment_matrix_at_any_scale():
     assert np.isnan(theory.mean_sign_agreement(0.0, 0.0))
 
 
+@pytest.mark.parametrize("n", [2, 3, 8, 64, 1000])
+def test_all_of_n_equicorrelated_numbers_share_a_sign_as_often_as_known(n):
+    assert float(theory.gaussian_unanimity(0.5, n)) == pytest.approx(2 / (n + 1), rel=1e-12)
+    assert theory.gaussian_unanimity(1.0, n) == 1.0
+    chance = theory.null_unanimity(n)
+    assert float(theory.gaussian_unanimity(0.0, n)) == pytest.approx(chance, rel=1e-12, abs=1e-30)
+
+
+def test_two_and_three_numbers_share_a_sign_as_their_arcsines_say():
+    cosine = jnp.array([0.01, 0.3, 0.9, 0.9999])
+    pairs = theory.gaussian_unanimity(cosine, 2)
+    np.testing.assert_allclose(pairs, theory.sign_agreement(cosine), rtol=1e-13)
+    threes = 1 / 4 + 3 * np.arcsin(cosine) / (2 * np.pi)
+    np.testing.assert_allclose(theory.gaussian_unanimity(cosine, 3), threes, rtol=1e-13)
+    assert theory.gaussian_unanimity(cosine, 1) == pytest.approx(1.0)
+    assert np.isnan(theory.gaussian_unanimity(jnp.array([-0.1, 1.1, jnp.nan]), 3)).all()
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid"])
+def test_all_gradients_of_a_unit_have_one_sign_as_often_as_predicted(name):
+    features, mean, std, _ = FEATURES[name]
+    of_weights, _ = drawn_signs(features, 0.0, 128)
+    predicted = theory.gaussian_unanimity(theory.iid_cosine(mean, std), 3)
+    unanimous = np.mean(np.abs(of_weights.sum(axis=1)) == 3)
+    assert unanimous == pytest.approx(float(predicted), abs=0.01)
+
+
 # What chance alone would do.
 
 
@@ -407,6 +434,7 @@ CLOSED_FORMS = {
     "sign_agreement": lambda m: theory.sign_agreement(m),
     "iid_cosine": lambda m: theory.iid_cosine(m, jnp.ones_like(m)),
     "mean_sign_agreement": lambda m: theory.mean_sign_agreement(m, 1.0),
+    "gaussian_unanimity": lambda m: theory.gaussian_unanimity(jnp.abs(m), 5),
     "batch_sign_agreement": lambda m: theory.batch_sign_agreement(m, 1.0, 0.2, 1.0, 64),
 }
 
@@ -432,6 +460,7 @@ def test_closed_forms_hold_in_float32_under_jit_and_vmap_and_strict_promotion():
         (theory.spiked_covariance, (5, 0, 1.0, 1.0), "spiked_covariance: .*num_samples=0"),
         (theory.bias_conditioning, (0, 1.0, 1.0), "bias_conditioning: .*dim=0"),
         (theory.batch_sign_agreement, (1.0, 1.0, 0.0, 1.0, 0), "batch_sign_agreement: .*got 0"),
+        (theory.gaussian_unanimity, (0.5, 0), "gaussian_unanimity: .*n=0"),
     ],
 )
 def test_impossible_sizes_are_refused(function, arguments, message):
