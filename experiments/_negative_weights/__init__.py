@@ -1,0 +1,1 @@
+"""Modules of the experiment on negative weights."""
