@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from signdyn.centering import CENTERINGS, Centering, Site, resolve_sites
 from signdyn.likelihoods import Likelihood
-from signdyn.models.traces import init_params, site_means
+from signdyn.models.traces import Statistics, batch_statistics, init_params, site_means
 from signdyn.types import Params
 
 
@@ -110,13 +110,21 @@ class Draw(NamedTuple):
 
 
 class Start(NamedTuple):
-    """A replica before its first step: function-matched parameters, sites, labels, batches."""
+    """A replica before its first step: function-matched parameters, sites, labels, batches.
+
+    ``statistics`` are those of the whole training set, and so the same for all variants of a seed.
+    """
 
     params: Params
     sites: tuple[Site, ...]
-    means: tuple[Float[Array, " _"], ...]
+    statistics: Statistics
     labels: Array
     batches: Int[Array, "steps batch"] | None
+
+    @property
+    def means(self) -> tuple[Float[Array, " _"], ...]:
+        """Each site's mean activation before centering."""
+        return self.statistics.means
 
 
 def draw_replica(
@@ -163,12 +171,12 @@ def start_replica(structure: Structure, data: Any, draw: Draw, hyper: Hyper) -> 
         name: _started(layer, hyper, name in structure.nonnegative)
         for name, layer in draw.params.items()
     }
-    means = site_means(structure.model, params, x)
-    sites = resolve_sites(hyper.centering, means, draw.signs)
+    statistics = batch_statistics(structure.model, params, x)
+    sites = resolve_sites(hyper.centering, statistics.means, draw.signs)
     return Start(
-        params=structure.model.matched(params, sites, means),
+        params=structure.model.matched(params, sites, statistics.means),
         sites=sites,
-        means=means,
+        statistics=statistics,
         labels=noisy_labels(draw.label_noise, y, data.num_classes, hyper.label_noise),
         batches=draw.batches,
     )

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
 from signdyn.analysis.layers import fisher_layers
 from signdyn.models.taps import linen_tapped
-from signdyn.models.traces import Traces, trace_batch
+from signdyn.models.traces import Statistics, Traces, apply_frozen, frozen, trace_batch
 from signdyn.optimizers import check_optimizer, make_optimizer
 from signdyn.preconditioning import Curvature
 from signdyn.replicas import Draw as Draw
@@ -32,7 +32,8 @@ NEVER = -1
 """Value of ``Trajectory.diverged_at`` for a replica whose loss stayed finite."""
 
 RUNNING_MEAN_DECAY = 0.9
-"""Decay per step of the running means that ``batch`` centering uses in evaluation."""
+"""Decay per step of the running statistics that stand for a batch's own in evaluation: the means
+that ``batch`` centering subtracts, and the moments of norms over the batch."""
 
 
 class Observation(NamedTuple):
@@ -177,7 +178,7 @@ def _draw_fn(model, shape, dtype, batching):
 
 class _Carry(NamedTuple):
     params: Params
-    means: tuple
+    statistics: Statistics
     opt_state: optax.OptState
     probe_state: Any
     train_loss: Float[Array, ""]
@@ -198,7 +199,7 @@ class _Run(NamedTuple):
         params = self.start.params
         carry = _Carry(
             params=params,
-            means=self.start.means,
+            statistics=self.start.statistics,
             opt_state=self.optimizer.init(params),
             probe_state=self.probe.init(params),
             train_loss=jnp.zeros((), self.data.x_train.dtype),
@@ -250,13 +251,13 @@ class _Run(NamedTuple):
         observation = Observation(step, train_loss, carry.params, updates, traces)
         return carry._replace(
             params=optax.apply_updates(carry.params, updates),
-            means=_decayed(carry.means, traces.means),
+            statistics=_decayed(carry.statistics, traces.statistics),
             opt_state=opt_state,
             probe_state=self.probe.observe(carry.probe_state, observation),
         ), traces.loss
 
     def _curvature(self, params: Params, x: Array, y: Array, traces: Traces) -> Curvature:
-        """Return the batch's; where a site subtracts batch means, they are constants in it.
+        """Return the batch's; what a model takes from the batch as a whole is constant in it.
 
         ``loss_after`` lets them move, as the next step will, so that adaptive damping sees a model
         that forgets them fail.
@@ -264,13 +265,13 @@ class _Run(NamedTuple):
         model, likelihood, sites = self.structure.model, self.structure.likelihood, self.start.sites
 
         def apply_fn(params: Params, x: Array) -> Array:
-            return model.apply({"params": params}, x, sites, traces.means)
+            return apply_frozen(model, params, x, sites, traces.statistics)
 
         def loss_after(displacement: Params) -> Array:
             moved = optax.apply_updates(params, displacement)
             return jnp.mean(likelihood.nll(model.apply({"params": moved}, x, sites), y))
 
-        tapped_fn = linen_tapped(model, sites, traces.means)
+        tapped_fn = linen_tapped(model, sites, **frozen(traces.statistics))
         return Curvature(
             factor=lambda: fisher_factor(apply_fn, likelihood, params, x),
             product=lambda: fisher_vector_product(apply_fn, likelihood, params, x),
@@ -284,8 +285,8 @@ class _Run(NamedTuple):
         return self.structure.model.matched(params, self.start.sites, self.start.means)
 
     def _outputs(self, carry: _Carry, x: Array) -> Array:
-        variables = {"params": carry.params}
-        return self.structure.model.apply(variables, x, self.start.sites, carry.means)
+        sites = self.start.sites
+        return apply_frozen(self.structure.model, carry.params, x, sites, carry.statistics)
 
     def _final(self, carry: _Carry) -> dict[str, Array]:
         # one pass over both sets: a second one would lengthen compilation by half a second
@@ -303,7 +304,7 @@ class _Run(NamedTuple):
         }
 
 
-def _decayed(running: tuple, latest: tuple) -> tuple:
+def _decayed(running: Statistics, latest: Statistics) -> Statistics:
     keep = RUNNING_MEAN_DECAY
     return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, latest)
 

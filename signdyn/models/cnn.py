@@ -23,6 +23,7 @@ from signdyn.centering import Site
 from signdyn.models.convolution import (
     PADDINGS,
     as_images,
+    image_shape,
     max_pool,
     mean_pool,
     num_positions,
@@ -61,7 +62,8 @@ class CNN(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> model = CNN((8, 8), channels=(4, 6), num_outputs=10, pool_after=(0, 1))
-        >>> params = model.init(jax.random.key(0), jnp.zeros((1, 64)))["params"]
+        >>> init = lambda: model.init(jax.random.key(0), jnp.zeros((1, 64)))
+        >>> params = jax.eval_shape(init)["params"]
         >>> {name: layer["kernel"].shape for name, layer in params.items()}
         {'conv_0': (3, 3, 1, 4), 'conv_1': (3, 3, 4, 6), 'dense_0': (24, 10)}
     """
@@ -140,7 +142,7 @@ class CNN(nn.Module):
         return self.strides
 
     def _shapes(self) -> Shapes:
-        *size, channels = self.input_shape if len(self.input_shape) == 3 else (*self.input_shape, 1)
+        *size, channels = image_shape("CNN", self.input_shape)
         shapes: dict[str, tuple[int, ...]] = {}
         for index, (units, stride) in enumerate(zip(self.channels, self._strides(), strict=True)):
             shapes[f"conv_{index}"] = (self.kernel_size, self.kernel_size, channels, units)
@@ -151,7 +153,7 @@ class CNN(nn.Module):
         if height < 1 or width < 1:
             raise ValueError(
                 f"CNN: inputs of shape {tuple(self.input_shape)} leave nothing after the "
-                f"convolutions; use fewer strides, pools, or padding='SAME'."
+                f"convolutions; use smaller kernels or strides, fewer pools, or padding='SAME'."
             )
         units = (height * width * channels, *self.widths, self.num_outputs)
         for index, shape in enumerate(itertools.pairwise(units)):

@@ -151,6 +151,29 @@ def num_positions(size: int, window: int, stride: int, padding: str = "VALID") -
     return -(-size // stride) if padding == "SAME" else (size - window) // stride + 1
 
 
+def image_shape(name: str, input_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return (height, width, channels), one channel if there is none.
+
+    Args:
+        name: Of the model, for the message.
+        input_shape: (height, width) or (height, width, channels).
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+        >>> image_shape("CNN", (8, 8))
+        (8, 8, 1)
+    """
+    if len(input_shape) not in (2, 3):
+        raise ValueError(
+            f"{name}: expected input_shape (height, width) or (height, width, channels), got "
+            f"{tuple(input_shape)}; take the data set's input_shape, of one example."
+        )
+    height, width, *channels = input_shape
+    return height, width, (channels or [1])[0]
+
+
 def as_images(
     name: str, x: Float[Array, "batch features"], input_shape: Sequence[int]
 ) -> Float[Array, "batch height width channels"]:
@@ -159,21 +182,20 @@ def as_images(
     Args:
         name: Of the model, for the message.
         x: Examples.
-        input_shape: (height, width) or (height, width, channels).
+        input_shape: As for :func:`image_shape`.
 
     Raises:
-        ValueError: If it is no such shape, or examples are of another size.
+        ValueError: If examples are of another size.
 
     Example:
         >>> as_images("CNN", jnp.zeros((5, 64)), (8, 8)).shape
         (5, 8, 8, 1)
     """
-    shape = tuple(input_shape)
-    shape = (*shape, 1) if len(shape) == 2 else shape
-    if len(shape) != 3 or math.prod(shape) != x.shape[-1]:
+    shape = image_shape(name, input_shape)
+    if math.prod(shape) != x.shape[-1]:
         raise ValueError(
-            f"{name}: expected input_shape (height, width) or (height, width, channels) for "
-            f"{x.shape[-1]} features, got {tuple(input_shape)}; take the data set's input_shape."
+            f"{name}: expected flattened examples of input_shape {tuple(input_shape)}, "
+            f"{math.prod(shape)} features, got {x.shape=}; take the data set's input_shape."
         )
     return x.reshape(-1, *shape)
 
@@ -181,19 +203,39 @@ def as_images(
 def max_pool(
     activations: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch half_height half_width channels"]:
-    """Return the largest of every 2 x 2 activations; an odd last row or column is dropped."""
-    return jnp.max(_squares(activations), axis=(2, 4))
+    """Return the largest of every 2 x 2 activations; an odd last row or column is dropped.
+
+    Of equal ones, one alone gets the gradient.
+
+    Example:
+        >>> print(max_pool(jnp.array([[1.0, 4.0], [3.0, 2.0]]).reshape(1, 2, 2, 1)).ravel())
+        [4.]
+    """
+    rows, columns = (2, 3)  # the second one as it is once the first has gone
+    return _larger_of_two(_larger_of_two(_squares(activations), rows), columns)
 
 
 def mean_pool(
     activations: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch half_height half_width channels"]:
-    """Return the mean of every 2 x 2 activations; an odd last row or column is dropped."""
+    """Return the mean of every 2 x 2 activations; an odd last row or column is dropped.
+
+    Example:
+        >>> print(mean_pool(jnp.array([[1.0, 4.0], [3.0, 2.0]]).reshape(1, 2, 2, 1)).ravel())
+        [2.5]
+    """
     return jnp.mean(_squares(activations), axis=(2, 4))
 
 
-def _squares(activations: Array) -> Array:
+def _squares(activations: Array) -> Float[Array, "batch half_height 2 half_width 2 channels"]:
     # XLA for CPU runs reduce_window and its gradient as slowly as convolutions.
     batch, height, width, channels = activations.shape
     even = activations[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(batch, height // 2, 2, width // 2, 2, channels)
+
+
+def _larger_of_two(a: Array, axis: int) -> Array:
+    # Not jnp.max: its gradient asks which entry equals the maximum, and is 0 / 0 where XLA
+    # recomputes the entries, in the backward pass, with another rounding.
+    one, other = (jax.lax.index_in_dim(a, place, axis, keepdims=False) for place in (0, 1))
+    return jnp.where((one > other) | jnp.isnan(one), one, other)

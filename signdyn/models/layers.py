@@ -92,7 +92,7 @@ class Pass:
         given = None if self.moments is None else self.moments.get(name)
         z, own = Norm(self.norm, self.num_groups, name=f"{name}_norm")(z, given)
         if own is not None:
-            self._sow("norms", name, own)
+            self._sow("norms", f"{name}_moments", own)
         return z
 
     def _sited(self, name: str, a: Array, read: Array) -> Array:

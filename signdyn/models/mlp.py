@@ -9,9 +9,9 @@ Any Flax module can be trained by `signdyn.training` that keeps the conventions 
 * it perturbs each layer's pre-activations as ``deltas/<layer>_delta``;
 * ``matched(params, sites, means)`` returns the parameters that give the same function with
   ``sites`` as ``params`` give without;
-* if it normalizes over the batch, it sows each such layer's moments as ``norms/<layer>`` and
-  takes as ``__call__(..., norms=None)`` those to use, by the layer's name (by default the
-  batch's own).
+* if it normalizes over the batch, it sows each such layer's moments as
+  ``norms/<layer>_moments`` and takes as ``__call__(..., norms=None)`` those to use, by the
+  layer's name (by default the batch's own).
 
 In a convolution a site acts per channel, and its inputs are patches, see `signdyn.models.cnn`.
 """

@@ -1,7 +1,7 @@
 """Shows every dense and convolution layer of any Flax Linen module to the analysis functions.
 
 No line of the module changes: its layers are intercepted as they are applied. May import Flax,
-JAX and signdyn.types.
+JAX, signdyn.models.convolution and signdyn.types.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from signdyn.models.convolution import patches
 from signdyn.types import Params, Tap, TappedFn
 
 
@@ -99,19 +100,16 @@ def _patches(
     def per_axis(value: Any) -> tuple[int, ...]:
         return tuple(value) if isinstance(value, (tuple, list)) else (value or 1,) * len(window)
 
-    patches = jax.lax.conv_general_dilated_patches(
-        jnp.moveaxis(inputs, -1, 1),
-        filter_shape=window,
-        window_strides=per_axis(module.strides),
-        padding=nn.linear.canonicalize_padding(module.padding, len(window)),
-        lhs_dilation=per_axis(module.input_dilation),
-        rhs_dilation=per_axis(module.kernel_dilation),
-        precision=jax.lax.Precision.HIGHEST,  # it copies by a convolution with ones and zeros
-    )
-    # Patches come [batch, channels * window, *positions]; a kernel is [*window, channels, units].
-    patches = patches.reshape(len(inputs), inputs.shape[-1], -1, *patches.shape[2:])
-    patches = jnp.moveaxis(patches, (1, 2), (-1, -2))
-    return patches.reshape(*patches.shape[:-2], -1)
+    strides, between = per_axis(module.strides), per_axis(module.input_dilation)
+    apart = per_axis(module.kernel_dilation)
+    pads = nn.linear.canonicalize_padding(module.padding, len(window))
+    if isinstance(pads, str):
+        size = [(n - 1) * d + 1 for n, d in zip(inputs.shape[1:-1], between, strict=True)]
+        spans = [(n - 1) * d + 1 for n, d in zip(window, apart, strict=True)]
+        pads = jax.lax.padtype_to_pads(size, spans, strides, pads)
+    around = [(*p, d - 1) for p, d in zip(pads, between, strict=True)]
+    padded = jax.lax.pad(inputs, jnp.zeros((), inputs.dtype), [(0, 0, 0), *around, (0, 0, 0)])
+    return patches(padded, window, strides, apart)
 
 
 def _refuse(name: str, what: str) -> None:

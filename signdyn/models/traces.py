@@ -19,6 +19,19 @@ from signdyn.models.norms import Moments
 from signdyn.types import Params
 
 
+class Statistics(NamedTuple):
+    """What a model takes from a batch as a whole.
+
+    Attributes:
+        means: Each site's mean activation before centering: one [units] a layer, or [channels].
+        norms: Name -> mean and variance of the pre-activations, of the layers that are normalized
+            over the batch.
+    """
+
+    means: tuple[Float[Array, " _"], ...]
+    norms: dict[str, Moments]
+
+
 class Traces(NamedTuple):
     """What one forward and backward pass through a batch of N examples yields.
 
@@ -46,6 +59,11 @@ class Traces(NamedTuple):
     deltas: tuple[Float[Array, "batch ... _"], ...]
     means: tuple[Float[Array, " _"], ...]
     norms: dict[str, Moments]
+
+    @property
+    def statistics(self) -> Statistics:
+        """What the model took from the batch as a whole."""
+        return Statistics(self.means, self.norms)
 
 
 def trace_batch(
@@ -102,22 +120,8 @@ def trace_batch(
         outputs=outputs,
         inputs=tuple(sown["traces"][f"{name}_inputs"] for name in names),
         deltas=tuple(num_examples * tap_grads[f"{name}_delta"] for name in names),
-        means=tuple(sown["means"][f"{name}_mean"] for name in names),
-        norms=dict(sown.get("norms", {})),
+        **_statistics(model, sown)._asdict(),
     )
-
-
-class Statistics(NamedTuple):
-    """What a model takes from a batch as a whole.
-
-    Attributes:
-        means: Each site's mean activation before centering: one [units] a layer, or [channels].
-        norms: Name -> mean and variance of the pre-activations, of the layers that are normalized
-            over the batch.
-    """
-
-    means: tuple[Float[Array, " _"], ...]
-    norms: dict[str, Moments]
 
 
 def batch_statistics(
@@ -127,9 +131,7 @@ def batch_statistics(
     sites: Sequence[Site] | None = None,
 ) -> Statistics:
     """Return what ``model`` takes from ``x`` as a whole, as a batch in training would be taken."""
-    sown = _apply(model, params, x, sites, ["means", "norms"])[1]
-    means = tuple(sown["means"][f"{name}_mean"] for name in model.layer_names)
-    return Statistics(means, dict(sown.get("norms", {})))
+    return _statistics(model, _apply(model, params, x, sites, ["means", "norms"])[1])
 
 
 def apply_frozen(
@@ -163,6 +165,14 @@ def init_params(model: Any, key: PRNGKeyArray, x: Float[Array, "batch features"]
     """Return freshly drawn parameters; only the shape of one row of ``x`` matters."""
     variables: nn.FrozenDict | dict = model.init(key, x[:1])
     return variables["params"]
+
+
+def _statistics(model, sown):
+    moments = {name: sown.get("norms", {}).get(f"{name}_moments") for name in model.layer_names}
+    return Statistics(
+        means=tuple(sown["means"][f"{name}_mean"] for name in model.layer_names),
+        norms={name: found for name, found in moments.items() if found is not None},
+    )
 
 
 def _apply(model, params, x, sites, mutable):
