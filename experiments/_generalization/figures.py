@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from experiments._generalization.directions import prefixes
-from experiments._generalization.plan import LEVELS, regimes
+from experiments._generalization.directions import NUM_EIGENVALUES, NUM_UNITS, prefixes
+from experiments._generalization.plan import LARGE_RATE, LARGE_SCALE, LEVELS, regimes
 from experiments._generalization.results import Results, at_level
 from signdyn.report.figures import band, chance_line, key, panels, theory_line
 from signdyn.report.style import look
@@ -57,7 +57,7 @@ def _matched_loss(results: Results) -> tuple[Figure, str]:
         levels = np.geomspace(1.8, 0.5 * LEVELS[regime][-1], 25)
         for arm in (*ARMS, "large"):
             names = ("loss", "test_loss", "test_error")
-            losses, *tested = (_curves(results, name, regime, activation, arm) for name in names)
+            losses, *tested = (results.curves(name, regime, activation, arm) for name in names)
             if losses is None:
                 continue
             appearance = look("neutral" if arm == "large" else arm)
@@ -79,7 +79,7 @@ def _matched_loss(results: Results) -> tuple[Figure, str]:
         "at its own best rate; training goes to the right. Median and quartiles over seeds, drawn "
         "where at least half of the seeds arrive. Where raw and flipped agree they are one line. "
         "Noisy: part of the training labels drawn anew, test labels as they are. Large start: "
-        "initial kernels three times as large."
+        f"initial kernels {LARGE_SCALE:g} times as large, at a rate of {LARGE_RATE:g} / lambda_max."
     )
 
 
@@ -90,17 +90,6 @@ def _logarithmic(ax: Axes, axis: str, ticks: Sequence[float]) -> None:
     shown.set_major_locator(FixedLocator(ticks))
     shown.set_major_formatter(PLAIN)
     shown.set_minor_locator(NullLocator())
-
-
-def _curves(
-    results: Results, name: str, regime: str, activation: str, arm: str
-) -> np.ndarray | None:
-    if arm != "large":
-        return results.curves(name, regime, activation, arm)
-    rows = results.climb(regime, activation, arm).rows
-    return (
-        rows[name].transpose("variant", "seed", "step").values[0] if rows.sizes["variant"] else None
-    )
 
 
 def _matched_steps(results: Results) -> tuple[Figure, str]:
@@ -131,7 +120,8 @@ def _matched_steps(results: Results) -> tuple[Figure, str]:
     return figure, (
         "Training loss and test error against the number of steps, gradient descent with all "
         "examples, each arm at its own best rate; median and quartiles over seeds. Where raw and "
-        "flipped agree they are one line. Dotted: the training loss that rates are chosen for."
+        "flipped agree they are one line. Dotted: the training loss that rates are chosen for, "
+        "among those at which it does not rise by more than a quarter on the way."
     )
 
 
@@ -154,9 +144,9 @@ def _orthants(results: Results) -> tuple[Figure, str]:
                 results.directions(name, activation, arm, 1)[:, layer]
                 for name in ("path_orthants", "step_orthants", "rank")
             )
-            band(axes[0, column], ends, path, arm, label=f"{arm} weights")
+            band(axes[0, column], ends, path, arm, label=arm)
             dotted = look(arm)._replace(dash=(1.0, 1.2), width=1.2)
-            band(axes[0, column], ends, steps, dotted, label=f"{arm} updates")
+            band(axes[0, column], ends, steps, dotted, label="updates" if arm == "raw" else "")
             thin = look(arm)._replace(width=2.6 if arm == "raw" else 1.2)
             band(axes[1, column], ends, ranks, thin, label="")
         shown = results.directions("rank_shown", activation, "raw", 1)[:, layer]
@@ -170,10 +160,11 @@ def _orthants(results: Results) -> tuple[Figure, str]:
     axes[1, 0].set_ylabel("dimensions spanned")
     key(figure)
     return figure, (
-        "One example a step. Above: orthants that a unit's updates have lain in, and that its "
-        "weights have been in around their start. Below: dimensions spanned by a unit's updates, "
-        "and by the inputs that the raw network's layer was shown; lines that agree cover each "
-        "other. Means over a layer's first four units; median and quartiles over seeds."
+        "One example a step. Above: orthants around their start that a unit's weights have been "
+        "in, and, dotted, that its updates have lain in. Below: dimensions spanned by a unit's "
+        "updates, and by the inputs that the raw network's layer was shown; lines that agree "
+        f"cover each other. Means over a layer's first {NUM_UNITS} units; median and quartiles "
+        "over seeds."
     )
 
 
@@ -199,7 +190,7 @@ def _spectrum(results: Results) -> tuple[Figure, str]:
             if layer == 0:
                 for arm in ("raw", "centered"):
                     shares = results.input_spectrum(arm)
-                    shown = shares[: min(len(shares), 32)]
+                    shown = shares[:NUM_EIGENVALUES]
                     theory_line(ax, np.arange(1, len(shown) + 1), shown, "training inputs")
             ax.set_xscale("log", base=2)
             ax.set_yscale("log")
@@ -210,7 +201,7 @@ def _spectrum(results: Results) -> tuple[Figure, str]:
     key(figure)
     return figure, (
         "Eigenvalues of sum_t u_t u_t^T, u_t the updates of one unit's weights, as shares of their "
-        "sum, largest first; means over a layer's first four units, median and quartiles over "
-        "seeds. Dashed: the same of the training inputs, as they are and centered, which single "
-        "examples would give if deltas did not depend on inputs."
+        f"sum, largest first; means over a layer's first {NUM_UNITS} units, median and quartiles "
+        "over seeds. Dashed: the same of the training inputs, as they are and centered, which "
+        "single examples would give if deltas did not depend on inputs."
     )

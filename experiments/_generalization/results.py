@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from experiments._generalization.plan import LEVELS, Plan
+from experiments._generalization.plan import LARGE_RATE, LEVELS, Plan
 from experiments._generalization.spans import effective_dimension, second_moment_spectrum
 from experiments._ladder import Climb, climb
 from experiments._path_probe import steps_to_target
@@ -90,10 +90,12 @@ class Results:
     def curves(self, name: str, regime: str, activation: str, arm: str) -> np.ndarray | None:
         """Return [seed, step] at the arm's best rate for figures; None where there is none.
 
-        The flipped network is shown at raw's, where it was run.
+        The flipped network is shown at raw's, where it was run; the one that starts large, at its
+        only one.
         """
         own = self.climb(regime, activation, arm)
-        rate = self.best_rate(regime, activation, "raw" if arm == "flipped" else arm)
+        leader = "raw" if arm == "flipped" else arm
+        rate = LARGE_RATE if arm == "large" else self.best_rate(regime, activation, leader)
         places = np.flatnonzero(own.rates == rate)
         return _steps_last(own.rows, name)[places[0]] if len(places) else None
 
