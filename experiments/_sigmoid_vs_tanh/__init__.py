@@ -1,0 +1,1 @@
+"""Parts of the experiment on sigmoid and tanh."""
