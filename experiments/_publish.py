@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
+from experiments._answers import answered_threads
 from experiments._session import NOT_IN_CONFIG, CommonConfig
 from signdyn.claims import Finding
 from signdyn.records import write_json
@@ -19,7 +20,19 @@ from signdyn.report.tables import to_text, write_tables
 
 PlanT = TypeVar("PlanT")
 
-ORDER = ("sign_flip", "two_weights", "fisher_spectrum", "natural_gradient")
+ORDER = (
+    "sign_flip",
+    "two_weights",
+    "sign_coherence",
+    "centering",
+    "fisher_spectrum",
+    "natural_gradient",
+    "optimizers",
+    "negative_weights",
+    "sigmoid_vs_tanh",
+    "vanishing_gradients",
+    "generalization",
+)
 """Experiments in the order of the page."""
 
 
@@ -75,7 +88,7 @@ def publish(folder: Path, publication: Publication) -> Outcome:
         "figures": captions,
     }
     write_json(folder / "claims.json", content)
-    page = write_page(folder.parent, order=ORDER)
+    page = write_page(folder.parent, order=ORDER, threads=answered_threads())
     written = [
         *(folder / part for part in ("claims.json", "figures", "tables", "cells")),
         page.path,

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from experiments import fisher_spectrum, natural_gradient, sign_flip, two_weights
+from experiments import (
+    fisher_spectrum,
+    generalization,
+    natural_gradient,
+    negative_weights,
+    sigmoid_vs_tanh,
+    sign_flip,
+    two_weights,
+)
 from experiments._cli import UsageError, option, run
 from experiments._publish import show
 
@@ -18,6 +26,9 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "sign_flip": sign_flip,
     "fisher_spectrum": fisher_spectrum,
     "natural_gradient": natural_gradient,
+    "negative_weights": negative_weights,
+    "sigmoid_vs_tanh": sigmoid_vs_tanh,
+    "generalization": generalization,
     "two_weights": two_weights,  # last: it has the least to write up when nothing runs any more
 }
 

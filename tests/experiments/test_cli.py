@@ -5,17 +5,11 @@ from dataclasses import dataclass
 import pytest
 
 from experiments import all as everything
-from experiments import fisher_spectrum, natural_gradient, sign_flip, two_weights
 from experiments._cli import UsageError, option, parse_config
 from experiments._publish import command
 from experiments._sign_flip.plan import PRESETS, Config
 
-EXPERIMENTS = {
-    "sign_flip": sign_flip,
-    "two_weights": two_weights,
-    "fisher_spectrum": fisher_spectrum,
-    "natural_gradient": natural_gradient,
-}
+EXPERIMENTS = everything.EXPERIMENTS
 
 
 @dataclass(frozen=True)
