@@ -42,9 +42,10 @@ def prepare(config: Config) -> Plan:
     """
     check_out(config.out)
     data = datasets.load("digits", data_dir=config.data_dir or None)
+    own = digits(data, config.num_train)
     start_jax(config)
-    session = Session(NAME, config, {"fingerprint": data.fingerprint})
-    return Plan(config, digits(data, config.num_train), xor(), data.fingerprint, session)
+    extra = {"fingerprint": data.fingerprint, "num_examples": len(own.x_train)}
+    return Plan(config, own, xor(), data.fingerprint, Session(NAME, config, extra))
 
 
 def measure(plan: Plan) -> None:

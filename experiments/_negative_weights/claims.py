@@ -148,25 +148,25 @@ def _negative_biases(results: Results, part: str) -> np.ndarray:
 
 def _gradients(results: Results) -> Stated:
     shares = {part: results.share(part, "positive") for part in NETWORKS}
-    first = [(shares[p][:, results.after_epoch(p)] > 0).all(axis=1) for p in NETWORKS]
+    after_two = shares["perceptron"][:, results.mark_within("perceptron", 2)]
     yield (
         Claim(
-            "first_epoch",
+            "first_steps",
             ("a3",),
-            "From kernels that all start positive, without weight decay, every layer of both "
-            "networks has negative weights before the first epoch is over.",
-            "1 if a seed's layers all have, else 0",
+            "From kernels that all start positive, without weight decay, every layer of the "
+            "perceptron has negative weights after two steps of SGD.",
+            "share of the layers that have any after two steps",
             always(1.0),
             SHARES,
         ),
-        exact_evidence(1.0 * np.all(first, axis=0)),
+        exact_evidence((after_two > 0).mean(axis=1)),
     )
     yield (
         Claim(
             "arises",
             ("a3", "a1"),
-            "With more training at least a tenth of every layer's weights become negative from "
-            "there.",
+            "With more training, at least a tenth of every layer's weights become negative from "
+            "there, in both networks.",
             "share of weights below zero after training, smallest over layers of both networks, "
             "positive start, no decay",
             above(0.1),
@@ -186,7 +186,7 @@ def _gradients(results: Results) -> Stated:
             above(1.0),
             SHARES,
         ),
-        ratio_evidence(share[:, -1], share[:, results.after_epoch("convnet")]),
+        ratio_evidence(share[:, -1], share[:, results.mark_within("convnet", results.epoch)]),
     )
     yield (
         Claim(
@@ -291,24 +291,23 @@ def _off_law(results: Results) -> np.ndarray:
 
 def _inverted(results: Results) -> Stated:
     sites = {
-        "input": ("an input", "inputs", "first layer", 0),
-        "hidden": ("a hidden unit and its ReLU's sign", "hidden units", "layers after it", 1),
+        "input": ("inputs", "first layer", slice(None, 1)),
+        "hidden": ("outputs of hidden ReLU units", "next layers", slice(1, None)),
     }
-    for site, (what, plural, where, first) in sites.items():
+    for site, (what, where, layers) in sites.items():
         arm = f"{site}_inverted"
         losses = [results.value("perceptron", name, "loss") for name in ("positive", arm)]
         yield (
             Claim(
                 f"{site}_loss",
                 ("a4",),
-                f"Negating {what}, and the weights that read it, changes training by no bit.",
-                f"largest |loss difference| over steps, all {plural} negated, nats",
+                f"Negating {what}, and the weights that read them, changes training by no bit.",
+                "largest |loss difference| over steps, all negated against none, nats",
                 always(0.0),
                 MIRROR,
             ),
             exact_evidence(np.abs(losses[1] - losses[0]).max(axis=1)),
         )
-        layers = slice(None, 1) if first == 0 else slice(1, None)
         negative, positive = (
             results.value("perceptron", name, sign)[..., layers]
             for name, sign in ((arm, "negative"), ("positive", "positive"))
@@ -317,9 +316,9 @@ def _inverted(results: Results) -> Stated:
             Claim(
                 f"{site}_share",
                 ("a4",),
-                f"The weights that read it are negative then exactly where they were positive: the "
-                f"shares f and f' of the {where} add up to 1, exact zeros left out.",
-                "largest |weights below zero - weights that were above zero| over layers and marks",
+                f"With {what} negated, as many weights of the {where} are negative as were "
+                "positive: the two shares add up to 1, exact zeros left out.",
+                "largest |number below zero - number that was above zero| over layers and marks",
                 always(0.0),
                 MIRROR,
             ),
@@ -329,8 +328,8 @@ def _inverted(results: Results) -> Stated:
         Claim(
             "hidden_plain",
             ("a4",),
-            "Negating all weights into and out of hidden ReLU units, the ReLU left as it is, "
-            "leaves the network alone as well.",
+            "Negating all weights into and out of hidden units, their ReLU left as it is, leaves "
+            "the network alone as well.",
             "largest |logit change| of the networks trained on XOR",
             always(0.0),
         ),

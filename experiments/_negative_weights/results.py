@@ -36,7 +36,7 @@ class Results:
     @property
     def epoch(self) -> int:
         """Steps of an epoch on digits."""
-        return int(self._config["num_train"]) // BATCH
+        return int(self._config["num_examples"]) // BATCH
 
     def arms(self, part: str) -> list[str]:
         """Return the arms of a part."""
@@ -50,9 +50,9 @@ class Results:
         """Return the numbers of steps after which signs were counted."""
         return np.array(marks(self.steps(part)))
 
-    def after_epoch(self, part: str) -> int:
-        """Return the place of the last mark within the first epoch."""
-        return int(np.searchsorted(self.marks(part), self.epoch, side="right")) - 1
+    def mark_within(self, part: str, steps: int) -> int:
+        """Return the place of the last mark after at most so many steps."""
+        return int(np.searchsorted(self.marks(part), steps, side="right")) - 1
 
     def value(self, part: str, arm: str, name: str) -> np.ndarray:
         """Return a variable of the record, [seed, ...], in float64."""
@@ -102,12 +102,13 @@ def shares_table(results: Results) -> Table:
     """Return one row a network, arm and layer: mean share of weights below zero over seeds."""
     rows = []
     for part, layers in LAYERS.items():
-        places = (0, 1, results.after_epoch(part), -1)
+        places = [results.mark_within(part, steps) for steps in (0, 2, results.epoch)]
         for arm in results.arms(part):
             shares = results.share(part, arm).mean(axis=0)
             for number, layer in enumerate(layers):
-                rows.append((part, arm, layer, *(float(shares[p, number]) for p in places)))
-    columns = ("network", "arm", "layer", "at_start", "after_1_step", "after_1_epoch", "trained")
+                told = (float(shares[place, number]) for place in (*places, -1))
+                rows.append((part, arm, layer, *told))
+    columns = ("network", "arm", "layer", "at_start", "after_2_steps", "after_1_epoch", "trained")
     return Table(columns, rows)
 
 

@@ -60,8 +60,8 @@ def sign_probe(steps: int, names: Sequence[str]) -> Probe:
     places = np.array(marks(steps))
 
     def init(params: Params) -> Signs:
-        undefined = jnp.full((len(places), len(names)), jnp.nan)
         start = rows_of([params[name]["kernel"] for name in names])
+        undefined = jnp.full((len(places), len(names)), jnp.nan, start.dtype)
         return Signs(start, dict.fromkeys(READINGS, undefined))
 
     def observe(state: Signs, observation: Observation) -> Signs:
