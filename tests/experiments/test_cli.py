@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from experiments import all as everything
+from experiments import sign_flip
 from experiments._cli import UsageError, option, parse_config
 from experiments._publish import command
 from experiments._sign_flip.plan import PRESETS, Config
