@@ -1,0 +1,1 @@
+"""Parts of the experiment on optimizers: plan, probe, results, claims, figures."""
