@@ -19,7 +19,6 @@ from signdyn.analysis.layers import (
 from signdyn.centering import CENTERINGS, Centering, SiteCentering, combine, resolve_sites
 from signdyn.likelihoods import categorical
 from signdyn.models.cnn import CNN
-from signdyn.models.mlp import MLP
 from signdyn.models.resnet import ResNet
 from signdyn.models.taps import linen_tapped
 from signdyn.models.traces import apply_frozen, batch_statistics, frozen, init_params, trace_batch
@@ -35,9 +34,8 @@ VARIANTS = {
 FLIPPED = ("flip", "flip_input", "flip_hidden")
 UNCOUPLED = ("none", "both", "flip", "both and flip")
 MODELS = {
-    "mlp, group norm": MLP((4, 6), 3, "tanh", norm="group", num_groups=2),
     "cnn, same": CNN(
-        (5, 6, 2), (3, 4), 3, (5,), strides=(2, 1), pool="mean", pool_after=(1,), activation="tanh"
+        (5, 6, 2), (2, 3), 3, (4,), strides=(2, 1), pool="mean", pool_after=(1,), activation="tanh"
     ),
     "cnn, valid, batch norm": CNN(
         (10, 6), (2, 3), 3, strides=(1, 2), padding="VALID", kernel_size=2, pool_after=(0,),
@@ -101,11 +99,12 @@ def measured(name):
             return likelihood.nll(apply_fn(p, x[None]), y[None])[0]
 
         layers = fisher_layers(tapped_fn, likelihood, own, x)
+        example_grads = jax.vmap(jax.grad(nll), (None, 0, 0))
         return {
             "by layers": {name: layer_factor(layer) for name, layer in layers.items()},
             "factor": fisher_factor(apply_fn, likelihood, own, x),
             "empirical": empirical_fisher_layers(tapped_fn, likelihood, own, x, y),
-            "example_grads": jax.vmap(jax.grad(nll), (None, 0, 0))(own, x, y),
+            "example_grads": None if name == OVER_THE_BATCH else example_grads(own, x, y),
         }
 
     traces, outputs, rest = jax.device_get((*traced(*problem(name)), apart(*problem(name))))

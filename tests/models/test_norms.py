@@ -1,5 +1,7 @@
 """Norms: their formulas, what they are blind to, and which of them keep examples apart."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from signdyn.models.mlp import MLP
 from signdyn.models.norms import EPSILON, NORMS, Norm, batch_moments
 from signdyn.models.traces import init_params
 
+FAST = {"xla_backend_optimization_level": 0}  # compiling is all that takes time here
 KINDS = [kind for kind in NORMS if kind != "none"]
 OVER_THE_BATCH = ("batch", "mean_batch")
 SHAPES = {"dense": (6, 8), "convolution": (6, 3, 2, 8)}
@@ -105,14 +108,19 @@ def test_what_flows_back_through_a_norm_over_the_batch_has_mean_zero_per_unit(ki
     def loss(z):
         return jnp.sum(jnp.sin(applied(kind, z)[0]))
 
-    deltas = jax.grad(loss)(jnp.asarray(Z["convolution"]))
+    deltas = jax.jit(jax.grad(loss), compiler_options=FAST)(Z["convolution"])
     np.testing.assert_allclose(deltas.sum((0, 1, 2)), np.zeros(8), atol=1e-12)
 
 
-def network(norm, widths=(8, 4), **fields):
-    model = MLP(widths, 2, "relu", norm=norm, **fields)
-    x = jnp.asarray(random.normal(1.0, size=(6, 5)))
-    return model, init_params(model, jax.random.key(0), x), x
+@cache
+def started():
+    """Return the parameters of a network with each norm, and without."""
+
+    @partial(jax.jit, compiler_options=FAST)
+    def init(key, x):
+        return {norm: init_params(MLP((8, 4), 2, norm=norm), key, x) for norm in NORMS}
+
+    return init(jax.random.key(0), jnp.zeros((1, 5)))
 
 
 @pytest.mark.parametrize(
@@ -128,22 +136,23 @@ def network(norm, widths=(8, 4), **fields):
     ],
 )
 def test_what_a_norm_is_blind_to_in_the_layer_below(norm, factor, shift, same):
-    model, params, x = network(norm, widths=(8,), num_groups=2)
+    model = MLP((8,), 2, norm=norm, num_groups=2)
+    x = random.normal(1.0, size=(6, 5))
+    params = {**started()[norm], "dense_1": {"kernel": np.ones((8, 2)), "bias": np.zeros(2)}}
     # So large that the epsilon is nothing: a variance of 1e16 against 1e-5.
     layer = {key: 1e8 * (leaf + 1.0) for key, leaf in params["dense_0"].items()}
     other = jax.tree.map(lambda leaf: factor * leaf, layer)
     other["bias"] += shift * 1e8 * jnp.arange(8.0)  # each unit by another shift
+    apply = jax.jit(model.apply, compiler_options=FAST)
     one, two = (
-        np.asarray(model.apply({"params": {**params, "dense_0": each}}, x))
-        for each in (layer, other)
+        np.asarray(apply({"params": {**params, "dense_0": each}}, x)) for each in (layer, other)
     )
     assert (np.max(np.abs(one - two)) < 1e-12 * np.max(np.abs(one))) == same
 
 
 def test_no_norm_adds_no_parameter_and_a_norm_stands_after_every_hidden_layer():
     hidden, readout = {"dense_0", "dense_1"}, {"dense_2"}
-    for norm in NORMS:
-        _, params, _ = network(norm)
+    for norm, params in started().items():
         norms = {f"{name}_norm" for name in hidden if norm != "none"}
         assert set(params) == hidden | readout | norms
         for name in norms:
@@ -153,11 +162,9 @@ def test_no_norm_adds_no_parameter_and_a_norm_stands_after_every_hidden_layer():
 
 
 def test_kernels_are_drawn_alike_whatever_the_norm():
-    plain = network("none")[1]
     for norm in KINDS:
-        params = network(norm)[1]
-        for name, layer in plain.items():
-            jax.tree.map(np.testing.assert_array_equal, params[name], layer)
+        for name, layer in started()["none"].items():
+            jax.tree.map(np.testing.assert_array_equal, started()[norm][name], layer)
 
 
 @pytest.mark.parametrize(
