@@ -1,7 +1,8 @@
 """Descents at every rate of a ladder, and what they are like at the best one.
 
 A ladder is widened until no arm's best rate lies on its edge, for a best rate on the edge is not
-known to be the best. What is reported of a seed is read at the rate that is best for the others.
+known to be the best. What is reported of a seed is read at the rate that is best for the others,
+which must not lie there either.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,6 +66,11 @@ class Climb(NamedTuple):
         return best_rate(self.steps)
 
     @property
+    def places(self) -> set[int | None]:
+        """Places of the best rates of all seeds, and of all but each one, which `at_best` reads."""
+        return {None} if self.best is None else {self.best, *best_for_others(self.steps).tolist()}
+
+    @property
     def settled(self) -> bool:
         """Whether the best rate lies inside the ladder."""
         return self.best not in (None, 0, len(self.rates) - 1)
@@ -119,12 +125,40 @@ def run_ladder(
         read: Arm -> its descents, from the record on disk as it is by then.
         progress: Where to count.
     """
-    rungs, todo = list(ladder.rungs), list(ladder.rungs)
+    run_ladders(session, [ladder], lambda: read, progress)
+
+
+def run_ladders(
+    session: Session,
+    ladders: Sequence[Ladder],
+    reader: Callable[[], Callable[[str], Climb]],
+    progress: SweepProgress,
+) -> None:
+    """Run several ladders of one program together, each widened on its own.
+
+    Args:
+        session: The run.
+        ladders: What to run, with the same job.
+        reader: Reads the record once a round; returns arm -> its descents.
+        progress: Where to count.
+    """
+    job, seeds = ladders[0].job, len(session.layout.seeds)
+    rungs = [list(ladder.rungs) for ladder in ladders]
+    todo = [list(ladder.rungs) for ladder in ladders]
     for _ in range(MAX_WIDENINGS):
-        session.run(ladder.job.group, ladder.variants(todo), progress, ladder.job.steps)
-        todo = edge_rungs([read(arm).best for arm in ladder.arms], rungs)
-        if not todo:
+        variants = [
+            v for ladder, more in zip(ladders, todo, strict=True) for v in ladder.variants(more)
+        ]
+        session.run(job.group, variants, progress, job.steps)
+        read = reader()
+        todo = [
+            edge_rungs([place for arm in ladder.arms for place in read(arm).places], own)
+            for ladder, own in zip(ladders, rungs, strict=True)
+        ]
+        if not any(todo):
             return
-        rungs += todo
-        more = len(ladder.arms) * len(todo) * len(session.layout.seeds)
-        progress.expect(more * ladder.job.steps)
+        rungs = [own + more for own, more in zip(rungs, todo, strict=True)]
+        added = sum(
+            len(ladder.arms) * len(more) for ladder, more in zip(ladders, todo, strict=True)
+        )
+        progress.expect(added * seeds * job.steps)
