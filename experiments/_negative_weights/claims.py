@@ -65,7 +65,7 @@ def answer(findings: list[Finding]) -> str:
         f"Yes: {effect['convnet_half']:.0%} of a trained ReLU ConvNet's weights are negative, and "
         "from kernels that all start positive, without weight decay, "
         f"{effect['arises']:.0%} or more of every layer's become so. What moves them is the "
-        f"gradient, whose deltas have both signs; weight decay alone flips none."
+        "gradient, whose deltas have both signs; weight decay alone flips none."
     )
 
 
@@ -86,7 +86,8 @@ def _common(results: Results) -> Stated:
         Claim(
             "every_layer",
             ("a1",),
-            "They are common in every layer of the ConvNet, convolution or dense.",
+            "In a trained ReLU ConvNet negative weights are common in every layer, convolution or "
+            "dense: a quarter at least.",
             "share of weights below zero after training, smallest over layers, symmetric start",
             above(0.25),
             SHARES,
@@ -97,7 +98,8 @@ def _common(results: Results) -> Stated:
         Claim(
             "steady",
             ("a1",),
-            "Their share hardly depends on how many epochs the ConvNet was trained.",
+            "A ReLU ConvNet's share of negative weights hardly depends on how many epochs it was "
+            "trained.",
             "share of weights below zero, after training minus at the symmetric start",
             within(-0.05, 0.05),
             SHARES,
@@ -165,8 +167,8 @@ def _gradients(results: Results) -> Stated:
         Claim(
             "arises",
             ("a3", "a1"),
-            "With more training, at least a tenth of every layer's weights become negative from "
-            "there, in both networks.",
+            "From kernels that all start positive, without weight decay, at least a tenth of every "
+            "layer's weights become negative, in the perceptron and in the ConvNet.",
             "share of weights below zero after training, smallest over layers of both networks, "
             "positive start, no decay",
             above(0.1),
@@ -179,8 +181,8 @@ def _gradients(results: Results) -> Stated:
         Claim(
             "epochs",
             ("a1", "a3"),
-            "It goes on for many epochs: the ConvNet has more of them after training than after "
-            "the first epoch.",
+            "From a positive start weights go on becoming negative for many epochs: the ConvNet "
+            "has more such weights after training than after the first epoch.",
             "share of weights below zero, after training / after the first epoch, positive start, "
             "no decay",
             above(1.0),
@@ -192,8 +194,8 @@ def _gradients(results: Results) -> Stated:
         Claim(
             "deltas",
             ("a3",),
-            "What arrives from the layers above has both signs in every hidden layer, even where "
-            "all weights above are positive.",
+            "The gradient that arrives at a hidden layer from those above has both signs, even "
+            "where all weights above are positive.",
             "share of the rarer sign among deltas of the first batch, smallest over hidden layers "
             "of both networks, positive start",
             above(0.1),
@@ -264,8 +266,8 @@ def _decay(results: Results) -> Stated:
         Claim(
             "decay_forgets",
             ("a2",),
-            "What decay does is to let the start be forgotten: the output layer's mean weight, "
-            "which no gradient of a softmax moves, decays as (1 - rate x decay)^steps.",
+            "What weight decay does is to let the start be forgotten: the output layer's mean "
+            "weight, which no gradient of a softmax moves, decays as (1 - rate x decay)^steps.",
             "largest |mean output weight over its start - (1 - rate x decay)^steps| over marks and "
             "decays, 0 included",
             below(0.01),
@@ -328,8 +330,8 @@ def _inverted(results: Results) -> Stated:
         Claim(
             "hidden_plain",
             ("a4",),
-            "Negating all weights into and out of hidden units, their ReLU left as it is, leaves "
-            "the network alone as well.",
+            "As with inputs, so with hidden ReLU units: negating all weights into and out of them "
+            "leaves the function alone.",
             "largest |logit change| of the networks trained on XOR",
             always(0.0),
         ),
@@ -375,7 +377,8 @@ def _leaky(results: Results) -> Stated:
         Claim(
             "leaky_same",
             ("a6",),
-            "A leaky ReLU changes their share by less than five in a hundred.",
+            "A leaky ReLU changes the share of negative weights in layers after the first by less "
+            "than five in a hundred.",
             f"{where}, leaky (slope {SLOPE:g}) minus ReLU",
             within(-0.05, 0.05),
             MIRROR,
@@ -400,9 +403,17 @@ def _synapses(results: Results) -> Stated:
         exact_evidence(np.abs(loss["held"] - math.log(2.0))),
     )
     for arm, sentence in (
-        ("later", "With the first layer free and the later one held, it solves XOR."),
-        ("mirrored", "With all weights held, but x and -x as inputs, it solves XOR."),
-        ("free", "Control: with no weight held, it solves XOR."),
+        (
+            "later",
+            "With its later layer held at zero or above and the first one free, a ReLU network "
+            "solves XOR.",
+        ),
+        (
+            "mirrored",
+            "With all weights held at zero or above, but x and -x as inputs, a ReLU network solves "
+            "XOR.",
+        ),
+        ("free", "Control: with no weight held, the network solves XOR."),
     ):
         yield (
             Claim(
@@ -429,8 +440,8 @@ def _held_digits(results: Results) -> Stated:
         Claim(
             "held_loss",
             ("a8",),
-            "On digits it learns, but holding all weights at zero or above costs training loss, "
-            "from the same start.",
+            "On digits, holding all weights at zero or above costs training loss, from the same "
+            "start.",
             "training loss after training, held / free",
             above(1.0),
             SYNAPSES,
@@ -441,7 +452,8 @@ def _held_digits(results: Results) -> Stated:
         Claim(
             "mirrored_loss",
             ("a8",),
-            "Reading -x as well, whose weights start at zero, wins some of it back.",
+            "On digits a network whose weights are held at zero or above does better if it reads "
+            "-x as well.",
             "training loss after training, held with x and -x / held",
             below(1.0),
             SYNAPSES,
@@ -452,7 +464,7 @@ def _held_digits(results: Results) -> Stated:
         Claim(
             "held_rises",
             ("a8",),
-            "No output of a held network falls when inputs grow.",
+            "With all weights held at zero or above, no output falls when inputs grow.",
             "share of (pair of inputs, output) in which the output falls",
             always(0.0),
         ),
@@ -462,7 +474,8 @@ def _held_digits(results: Results) -> Stated:
         Claim(
             "held_interaction",
             ("a8",),
-            "Nor does what one growth adds become less after another one, as XOR would need.",
+            "With all weights held at zero or above, what one growth of inputs adds to an output "
+            "never becomes less after another one, as XOR would need.",
             "least f(x+d+e) - f(x+d) - f(x+e) + f(x) over inputs and outputs, over the largest |f|",
             above(-1e-9),
         ),
@@ -475,7 +488,8 @@ def _controls(results: Results) -> Stated:
         Claim(
             "mirrored_falls",
             ("a8",),
-            "Control: outputs of a held network that reads -x as well do fall.",
+            "Control: outputs of a network with held weights that reads -x as well do fall when x "
+            "grows.",
             "share of (pair of inputs, output) in which the output falls",
             above(0.01),
             control=True,
@@ -486,7 +500,8 @@ def _controls(results: Results) -> Stated:
         Claim(
             "again",
             ("a1",),
-            "Control: other starts and data orders make no difference to how many there are.",
+            "Control: other starts and data orders make no difference to how many weights become "
+            "negative.",
             "share of weights below zero after training, positive start / the same, other seeds",
             within(0.8, 1.25),
             control=True,
