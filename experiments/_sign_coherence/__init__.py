@@ -1,0 +1,1 @@
+"""Parts of the experiment on when a unit's weights move together."""
