@@ -17,6 +17,7 @@ from experiments import (
     negative_weights,
     optimizers,
     sigmoid_vs_tanh,
+    sign_coherence,
     sign_flip,
     two_weights,
 )
@@ -27,6 +28,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "sign_flip": sign_flip,
     "fisher_spectrum": fisher_spectrum,
     "natural_gradient": natural_gradient,
+    "sign_coherence": sign_coherence,
     "optimizers": optimizers,
     "negative_weights": negative_weights,
     "sigmoid_vs_tanh": sigmoid_vs_tanh,
