@@ -10,7 +10,7 @@ positive; signs of weights, biases and deltas are counted along the way. From on
 the perceptron runs with and without weight decay, with decay and no data, with leaky ReLU, with
 inputs and with hidden units negated. Then weights are held at zero or above: on XOR, and on
 digits. Such a network's outputs never fall when inputs grow, and neither does the effect of one
-input's growth after another's; the second is what XOR needs. Claims and their decision rules:
+input's growth after another's; XOR needs the second to fall. Claims and their decision rules:
 `experiments._negative_weights.claims`. Negative controls: weight decay without data; the same
 from other seeds.
 
