@@ -16,7 +16,7 @@ Claims and their decision rules: `experiments._generalization.claims`. Negative 
 against raw with other seeds; a start that is known to generalize worse, which the comparison has
 to notice; centered units, whose updates are not one-signed.
 
-    python -m experiments.generalization                   about half a minute on two cores
+    python -m experiments.generalization                   about 20 s on two cores
     python -m experiments.generalization --preset=default  about a minute on two cores
 """
 
