@@ -20,6 +20,7 @@ from experiments import (
     sign_coherence,
     sign_flip,
     two_weights,
+    vanishing_gradients,
 )
 from experiments._cli import UsageError, option, run
 from experiments._publish import show
@@ -32,6 +33,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "optimizers": optimizers,
     "negative_weights": negative_weights,
     "sigmoid_vs_tanh": sigmoid_vs_tanh,
+    "vanishing_gradients": vanishing_gradients,
     "generalization": generalization,
     "two_weights": two_weights,  # last: it has the least to write up when nothing runs any more
 }

@@ -1,0 +1,1 @@
+"""Parts of the experiment on vanishing gradients and the mean."""
