@@ -5,7 +5,8 @@ it: momentum averages the zig-zag away, Adam rescales every coordinate, sign des
 at all, so they should not mind the mean. Arms raw, flipped (signs of inputs and hidden outputs, and
 of the weights that read them) and centered (by constants of the start) begin as one function and
 train with every optimizer on a ladder of learning rates, which is widened until no best rate lies
-on its edge. A seed's best rate is chosen on the *other* seeds.
+on its edge. A seed's best rate is chosen on the *other* seeds, among those at which no more than a
+quarter of the seeds fail to arrive.
 
 An average of gradients turns back rarely even where the gradients alternate. So turns are counted
 twice: of the updates, which are the path, and of the gradients along it.
@@ -21,7 +22,7 @@ raw with other seeds; plain gradient descent, which does move the sums of weight
 centralization freezes.
 
     python -m experiments.optimizers                   about half a minute on two cores
-    python -m experiments.optimizers --preset=default  estimated at two minutes
+    python -m experiments.optimizers --preset=default  about a minute
 """
 
 import math
