@@ -38,8 +38,11 @@ class Ladder(NamedTuple):
 
     def variants(self, rungs: Sequence[int]) -> list[Variant]:
         """Return the points of the given rungs, arm by arm."""
-        rates = [2.0 ** (rung / self.per_octave) for rung in sorted(rungs)]
-        return [self.variant(arm, rate) for arm in self.arms for rate in rates]
+        return [point for arm in self.arms for point in self.of_arm(arm, rungs)]
+
+    def of_arm(self, arm: str, rungs: Sequence[int]) -> list[Variant]:
+        """Return one arm's points of the given rungs, by ascending rate."""
+        return [self.variant(arm, 2.0 ** (rung / self.per_octave)) for rung in sorted(rungs)]
 
     @property
     def replica_steps(self) -> float:
@@ -69,6 +72,15 @@ class Climb(NamedTuple):
     def places(self) -> set[int | None]:
         """Places of the best rates of all seeds, and of all but each one, which `at_best` reads."""
         return {None} if self.best is None else {self.best, *best_for_others(self.steps).tolist()}
+
+    def among(self, variants: Sequence[Variant]) -> "Climb":
+        """Return the descents of these points alone, found by their labels."""
+        known = np.zeros(len(self.rates), bool)
+        for variant in variants:
+            labels = variant.labels.items()
+            known |= np.all([self.rows[name].values == value for name, value in labels], axis=0)
+        rows = self.rows.isel(variant=np.flatnonzero(known))
+        return Climb(rows, self.rates[known], self.steps[known])
 
     @property
     def settled(self) -> bool:
@@ -151,10 +163,7 @@ def run_ladders(
         ]
         session.run(job.group, variants, progress, job.steps)
         read = reader()
-        todo = [
-            edge_rungs([place for arm in ladder.arms for place in read(arm).places], own)
-            for ladder, own in zip(ladders, rungs, strict=True)
-        ]
+        todo = [_edges(ladder, own, read) for ladder, own in zip(ladders, rungs, strict=True)]
         if not any(todo):
             return
         rungs = [own + more for own, more in zip(rungs, todo, strict=True)]
@@ -162,3 +171,9 @@ def run_ladders(
             len(ladder.arms) * len(more) for ladder, more in zip(ladders, todo, strict=True)
         )
         progress.expect(added * seeds * job.steps)
+
+
+def _edges(ladder: Ladder, rungs: Sequence[int], read: Callable[[str], Climb]) -> list[int]:
+    # a run that is repeated finds the widened ladder on disk: it must decide as it did before
+    climbs = [read(arm).among(ladder.of_arm(arm, rungs)) for arm in ladder.arms]
+    return edge_rungs([place for climb in climbs for place in climb.places], rungs)

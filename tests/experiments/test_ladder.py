@@ -1,5 +1,6 @@
 """Ladders of learning rates: they grow until nobody's best rate lies on an edge."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,12 +22,14 @@ class FakeSession:
         self.calls.append([round(np.log2(v.labels["rate"])) for v in variants])
 
 
-def widened(steps_at: Any, rungs: range, seeds: int) -> tuple[list[list[int]], Climb]:
+def widened(
+    steps_at: Any, rungs: range, seeds: int, on_disk: Sequence[int] = ()
+) -> tuple[list[list[int]], Climb]:
     """Return what a ladder runs, and its descents, with ``steps_at(rung)`` [seed] steps."""
     session = FakeSession(seeds)
 
     def read(arm: str) -> Climb:
-        done = sorted(rung for call in session.calls for rung in call)
+        done = sorted({*on_disk, *(rung for call in session.calls for rung in call)})
         steps = np.array([steps_at(rung) for rung in done], float)
         rates = {"rate": ("variant", 2.0 ** np.array(done))}
         rows = xr.Dataset({"steps": (("variant", "seed"), steps)}, rates)
@@ -53,6 +56,17 @@ def test_a_ladder_grows_while_a_seeds_best_rate_by_the_others_lies_on_the_edge()
     assert found.places == {1, 2}
     assert calls == [[0, 1, 2], [3]]
     assert np.isfinite(found.at_best()).all()
+
+
+def test_a_run_that_finds_the_widened_ladder_on_disk_asks_for_the_same_again():
+    for best in (-2, 0, 1, 3):
+        calls, found = widened(lambda rung, best=best: [10.0 + abs(rung - best)] * 3, range(2), 3)
+        done = [rung for call in calls for rung in call]
+        again, same = widened(
+            lambda rung, best=best: [10.0 + abs(rung - best)] * 3, range(2), 3, on_disk=done
+        )
+        assert again == calls
+        assert same.rates.tolist() == found.rates.tolist()
 
 
 def test_a_ladder_on_which_no_rate_arrives_stays_as_it_is():
