@@ -1,0 +1,1 @@
+"""Parts of the experiment on which centering buys what."""
