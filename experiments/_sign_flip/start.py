@@ -16,6 +16,7 @@ from signdyn.diagnostics.activity import mean_energy
 from signdyn.diagnostics.signs import (
     example_sign_unanimity,
     positive_fraction,
+    share,
     sign_coherence,
     sign_unanimity,
 )
@@ -100,16 +101,14 @@ def _signs(traces: Traces, sizes: Sequence[int]) -> dict[str, Array]:
     def of_batch(mask: Array) -> tuple[Array, Array]:
         grads = [(h * mask[:, None]).T @ d for h, d in layers]
         coherence = jnp.stack([jnp.nanmean(sign_coherence(grad)) for grad in grads])
-        return coherence, jnp.stack([jnp.nanmean(sign_unanimity(grad)) for grad in grads])
+        return coherence, jnp.stack([share(sign_unanimity(grad)) for grad in grads])
 
     # batches by masks: one small program for all sizes, where slices would make one a size
     coherence, unanimity = lax.map(of_batch, jnp.asarray(masks, traces.outputs.dtype))
     averaging = which / which.sum(axis=1, keepdims=True)  # [size, batch]
     return {
         "mean_energy": jnp.stack([mean_energy(h) for h, _ in layers]),
-        "example_unanimity": jnp.stack(
-            [jnp.nanmean(example_sign_unanimity(h, d)) for h, d in layers]
-        ),
+        "example_unanimity": jnp.stack([share(example_sign_unanimity(h, d)) for h, d in layers]),
         "positive_deltas": jnp.stack([positive_fraction(d) for _, d in layers]),
         "coherence": (averaging @ coherence).T,
         "unanimity": (averaging @ unanimity).T,

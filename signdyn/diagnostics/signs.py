@@ -268,6 +268,25 @@ def positive_fraction(
     return positive / (positive + negative)
 
 
+def share(indicators: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """Return the share of ones among entries that are 1, 0, or NaN where undefined.
+
+    Exactly 1 where all defined entries are: counted from the zeros, whose mean is exact on every
+    device. A GPU divides by multiplying with a reciprocal, so that a mean of ones may fall short.
+
+    Args:
+        indicators: Such as :func:`sign_unanimity` returns.
+
+    Returns:
+        Scalar in [0, 1], NaN if nothing is defined.
+
+    Example:
+        >>> print(share(jnp.array([1.0, 0.0, jnp.nan, 1.0, 1.0])))
+        0.75
+    """
+    return 1.0 - jnp.nanmean(1.0 - indicators)
+
+
 def coherence_chance_level(n: int) -> float:
     """Return the expected sign coherence of n independent symmetric signs.
 
