@@ -310,8 +310,8 @@ def test_fractions_hold_in_float32():
 def test_a_share_of_ones_is_exactly_one_however_many_there_are():
     for n in (3, 7, 41, 8192):
         ones = jnp.ones(n, jnp.float32)
-        assert float(share(ones)) == 1.0
-        assert float(share(jnp.append(ones, jnp.nan))) == 1.0
-        assert float(share(jnp.append(ones, 0.0))) < 1.0
-    assert float(share(jnp.array([1.0, 0.0, jnp.nan, 0.0, 0.0]))) == 0.25
-    assert jnp.isnan(share(jnp.array([jnp.nan])))
+        assert float(signs.share(ones)) == 1.0
+        assert float(signs.share(jnp.append(ones, jnp.nan))) == 1.0
+        assert float(signs.share(jnp.append(ones, 0.0))) < 1.0
+    assert float(signs.share(jnp.array([1.0, 0.0, jnp.nan, 0.0, 0.0]))) == 0.25
+    assert jnp.isnan(signs.share(jnp.array([jnp.nan])))
