@@ -29,6 +29,7 @@ from experiments._sign_coherence.results import (
     predicted_delta_agreement,
     predicted_unanimity,
 )
+from experiments._sign_coherence.start import TOO_SMALL
 from experiments._sign_coherence.training import ACTIVATIONS as TRAINED
 from signdyn.claims import (
     SUPPORTED,
@@ -417,7 +418,8 @@ def _deltas(results: Results) -> Stated:
             "from_above",
             "A hidden delta has the sign of the deltas above it times the weights between, "
             "wherever it is not zero.",
-            f"share of deltas, hidden layers of {', '.join(names)}, start",
+            f"share of deltas above {TOO_SMALL:.0%} of the layer's largest, hidden layers of "
+            f"{', '.join(names)}, start",
             always(1.0),
         ),
         exact_evidence(np.stack([results.start("signs_from_above", name) for name in names])),

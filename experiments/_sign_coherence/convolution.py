@@ -67,7 +67,7 @@ def draw_fn(data: Any, structure: Structure) -> Callable[[PRNGKeyArray], Draw]:
 
     def draw(key: PRNGKeyArray) -> Draw:
         network_key, own_key = jax.random.split(key)
-        normal = jax.random.normal(own_key, (SHOWN * RANDOM_UNITS + 1, positions))
+        normal = jax.random.normal(own_key, (SHOWN * RANDOM_UNITS + 1, positions), jnp.float32)
         deltas = normal[1:].reshape(SHOWN, RANDOM_UNITS, positions).swapaxes(1, 2)
         return Draw(draw_network(network_key), jnp.argsort(normal[0]), deltas)
 

@@ -113,7 +113,7 @@ def measure_fn(largest: int) -> Any:
 
 def _drawn(key: PRNGKeyArray, at: Point, num_examples: int) -> tuple[Array, Array]:
     # one call for all, since every call compiles a generator of its own
-    normal = jax.random.normal(key, (num_examples, FEATURES + UNITS + 2))
+    normal = jax.random.normal(key, (num_examples, FEATURES + UNITS + 2), jnp.float32)
     common, z, deltas, sign = jnp.split(normal, [1, FEATURES + 1, FEATURES + UNITS + 1], axis=1)
     z = jnp.sqrt(at.correlation) * common + jnp.sqrt(1.0 - at.correlation) * z
     named = [get_activation(name).fn for name in FAMILIES[1:-1]]

@@ -79,7 +79,7 @@ def draw_fn(
     def draw(key: PRNGKeyArray) -> Draw:
         number_key, order_key = jax.random.split(key)
         # one call for all, since every call compiles a generator of its own
-        normal = jax.random.normal(number_key, (sum(sizes),))
+        normal = jax.random.normal(number_key, (sum(sizes),), jnp.float32)
         *parts, deltas, order = jnp.split(normal, np.cumsum(sizes)[:-1])
         kernels = zip(parts, shapes, strict=False)
         return Draw(
@@ -102,8 +102,8 @@ def network(draw: Draw, point: Point, activations: Sequence[str]) -> tuple[MLP, 
     for index, (name, kernel) in enumerate(zip(model.layer_names, draw.kernels, strict=True)):
         rows, columns = kernel.shape
         fan_in = rows if index == 0 else point.width * moment
-        reads = jnp.ones(rows) if index == 0 else units_on(rows, point)
-        feeds = jnp.ones(columns) if index == last else units_on(columns, point)
+        reads = jnp.ones(rows, kernel.dtype) if index == 0 else units_on(rows, point)
+        feeds = jnp.ones(columns, kernel.dtype) if index == last else units_on(columns, point)
         scaled = kernel * reads[:, None] * feeds / jnp.sqrt(fan_in)
         params[name] = {"kernel": scaled, "bias": jnp.zeros(columns, kernel.dtype)}
     return model, params

@@ -73,7 +73,7 @@ class Config(CommonConfig):
     )
     width: int = option(32, "Units of each hidden layer.", minimum=8, maximum=4096)
     depth: int = option(2, "Hidden layers.", minimum=2, maximum=16)
-    steps: int = option(128, "Updates of each descent.", minimum=8, maximum=10**6)
+    steps: int = option(128, "Updates of each descent.", minimum=64, maximum=10**6)
     batch_size: int = option(
         32, "Examples of a minibatch; a power of two.", minimum=2, maximum=1024
     )
@@ -83,9 +83,9 @@ class Config(CommonConfig):
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "quick": {"block": 8},
+    "quick": {"block": 16},
     "default": {
-        "block": 8,
+        "block": 16,
         "seeds": 32,
         "num_train": 512,
         "depth": 3,

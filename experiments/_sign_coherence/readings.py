@@ -20,6 +20,9 @@ from jaxtyping import Array, Float
 
 from signdyn.analysis.theory import sign_agreement
 
+ROUNDING = 1e-5
+"""Standard deviation over mean up to which an input counts as constant."""
+
 
 class Batches(NamedTuple):
     """Which examples some batches of several sizes hold.
@@ -131,8 +134,8 @@ def attributed(
         [0.5 1. ]
     """
     mean, spread = jnp.mean(inputs, axis=0), jnp.std(inputs, axis=0)
-    live = (spread > 0)[:, None]
-    scale = jnp.where(spread > 0, spread, 1.0)[:, None]
+    live = (spread > ROUNDING * jnp.abs(mean))[:, None]
+    scale = jnp.where(live, spread[:, None], 1.0)
     count = jnp.sum(live)
     noise = jnp.where(live, centered_grad / scale, 0.0)
     size = jnp.sqrt(jnp.sum(noise**2, axis=0) / count)
