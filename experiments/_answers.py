@@ -63,8 +63,23 @@ STATEMENTS = {
         Statement(
             "It is not true of a batch, of a layer's matrix, nor of a convolution, whose weights "
             "see many positions of one example.",
-            ("sign_flip/batch_unanimity_relu",),
+            (
+                "sign_flip/batch_unanimity_relu",
+                "sign_coherence/layer",
+                "sign_coherence/convolution_first",
+            ),
             needs="refuted",
+        ),
+        Statement(
+            "What sets the one sign is what comes from above, and a slope that is positive decides "
+            "nothing: about half of all deltas are. A batch mixes signs down to a plateau that the "
+            "inputs' mean decides, whatever the number of examples.",
+            (
+                "sign_coherence/from_above",
+                "sign_coherence/half",
+                "sign_coherence/mixing",
+                "sign_coherence/plateau",
+            ),
         ),
         Statement(
             "And the common sign is not the cause: flipping random signs destroys it and changes "
@@ -100,9 +115,16 @@ STATEMENTS = {
             ),
         ),
         Statement(
-            "Momentum, Adam and sign descent move smoothly, or blindly, and gain from centering "
-            "all the same.",
-            ("optimizers/gain_adam", "optimizers/gain_sign_descent"),
+            "Other optimizers do not make centering needless. Momentum and Adam average the "
+            "zig-zag away, their updates hardly turn back, and they gain from centering all the "
+            "same; sign descent gains most.",
+            (
+                "optimizers/smooth_momentum",
+                "optimizers/smooth_adam",
+                "optimizers/gain_momentum",
+                "optimizers/gain_adam",
+                "optimizers/gain_sign_descent",
+            ),
         ),
         Statement(
             "It is not the vanishing gradient: centering leaves every delta as it is, and ReLU "

@@ -93,7 +93,7 @@ def _growth(results: Results) -> Stated:
                 rule,
                 WIDTH,
             ),
-            mean_evidence(slopes(widths, raw), null=None if name == "relu" else 0.7),
+            mean_evidence(slopes(widths, raw)),
         )
         yield (
             Claim(
@@ -104,7 +104,7 @@ def _growth(results: Results) -> Stated:
                 below(1.5),
                 WIDTH,
             ),
-            ratio_evidence(centered[:, -1], centered[:, 0], null=1.5),
+            ratio_evidence(centered[:, -1], centered[:, 0]),
         )
     biased = [results.random("tanh", "lambda_max", arm)[:, -1] for arm in ("raw", "centered")]
     yield (
@@ -118,7 +118,7 @@ def _growth(results: Results) -> Stated:
             below(0.1),
             WIDTH,
         ),
-        mean_evidence(1.0 - biased[1] / biased[0], null=0.1),
+        mean_evidence(1.0 - biased[1] / biased[0]),
     )
     unbiased = results.random("tanh without biases", "lambda_max")
     yield (
@@ -130,7 +130,7 @@ def _growth(results: Results) -> Stated:
             below(1.5),
             WIDTH,
         ),
-        ratio_evidence(unbiased[:, -1], unbiased[:, 0], null=1.5),
+        ratio_evidence(unbiased[:, -1], unbiased[:, 0]),
     )
 
 
@@ -159,7 +159,7 @@ def _mean_field(results: Results) -> Stated:
                     within(0.9, 1.1),
                     WIDTH,
                 ),
-                ratio_evidence(measured, expected, null=None),
+                ratio_evidence(measured, expected),
             )
 
 
@@ -179,7 +179,7 @@ def _inputs(results: Results) -> Stated:
             f"|E a|^2 / lambda_max(E[a a^T]), {everywhere}",
             above(0.8),
         ),
-        mean_evidence(shares, null=0.8),
+        mean_evidence(shares),
     )
     cosines = np.min([row.top_cosine.min("layer") for row in raw], axis=0)
     yield (
@@ -189,7 +189,7 @@ def _inputs(results: Results) -> Stated:
             f"|cosine| of the two, {everywhere}",
             above(0.95),
         ),
-        mean_evidence(cosines, null=0.95),
+        mean_evidence(cosines),
     )
     left = np.max([row.mean_share.max("layer") for row in centered], axis=0)
     yield (
@@ -214,7 +214,6 @@ def _inputs(results: Results) -> Stated:
             ratio_evidence(
                 row.input_lambda_max.values[:, 0],
                 row.spiked_lambda_max.values[:, 0],
-                null=None,
             ),
         )
 
@@ -234,7 +233,7 @@ def _centering(results: Results) -> Stated:
                 "lambda_max, raw / centered",
                 above(2.0),
             ),
-            ratio_evidence(raw.lambda_max.values, centered.lambda_max.values, null=2.0),
+            ratio_evidence(raw.lambda_max.values, centered.lambda_max.values),
         )
         yield (
             claim(
@@ -264,7 +263,6 @@ def _centering(results: Results) -> Stated:
             ratio_evidence(
                 centered.condition_number.values,
                 np.ones_like(centered.condition_number.values),
-                null=100.0,
             ),
         )
 
@@ -283,7 +281,7 @@ def _product(results: Results) -> Stated:
             within(0.9, 1.1),
             DOSE,
         ),
-        ratio_evidence(product, np.ones_like(product), null=None),
+        ratio_evidence(product, np.ones_like(product)),
     )
     ratio = np.stack([(row.bias_input_lambda_max / (row.mean_length + 1)).values for row in raw])
     factors = np.exp(np.log(ratio).mean(axis=(0, 2)))
@@ -297,7 +295,7 @@ def _product(results: Results) -> Stated:
             within(0.95, 1.05),
             DOSE,
         ),
-        ratio_evidence(factors, np.ones_like(factors), null=None),
+        ratio_evidence(factors, np.ones_like(factors)),
     )
     centered = [results.digits(name, "centered") for name in results.activations]
     ratios = [(row.block_lambda_max / row.kfac_lambda_max).values[:, 0] for row in centered]
@@ -311,7 +309,7 @@ def _product(results: Results) -> Stated:
             within(0.9, 1.1),
             DOSE,
         ),
-        ratio_evidence(product, np.ones_like(product), null=None),
+        ratio_evidence(product, np.ones_like(product)),
     )
     told = {
         "mean_lambda_max": (
@@ -338,7 +336,7 @@ def _product(results: Results) -> Stated:
                 within(0.9, 1.1),
                 SPECTRUM,
             ),
-            ratio_evidence(whole, np.ones_like(whole), null=None),
+            ratio_evidence(whole, np.ones_like(whole)),
         )
 
 
@@ -358,7 +356,7 @@ def _dose(results: Results) -> Stated:
             below(0.03),
             DOSE,
         ),
-        mean_evidence(parabola_misfit(doses[spike], values[:, spike]), null=0.03),
+        mean_evidence(parabola_misfit(doses[spike], values[:, spike])),
     )
     largest = results.digits(DOSE_ACTIVATION, "offset", DOSES[-1])
     yield (
@@ -371,7 +369,7 @@ def _dose(results: Results) -> Stated:
             within(0.9, 1.1),
             DOSE,
         ),
-        ratio_evidence(largest.lambda_max.values, largest.mean_lambda_max.values, null=None),
+        ratio_evidence(largest.lambda_max.values, largest.mean_lambda_max.values),
     )
 
 
@@ -405,5 +403,5 @@ def _controls(results: Results) -> Stated:
             within(0.8, 1.25),
             control=True,
         ),
-        ratio_evidence(first, again, null=None),
+        ratio_evidence(first, again),
     )

@@ -101,7 +101,7 @@ def _generalizing(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 LOSS,
             ),
-            ratio_evidence(loss["raw"], loss["centered"], null=None),
+            ratio_evidence(loss["raw"], loss["centered"]),
         )
         yield (
             Claim(
@@ -132,7 +132,7 @@ def _generalizing(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 LOSS,
             ),
-            ratio_evidence(*loss, null=None),
+            ratio_evidence(*loss),
         )
 
 
@@ -150,7 +150,7 @@ def _optimizing(results: Results) -> Stated:
                 above(2.0),
                 STEPS,
             ),
-            ratio_evidence(*steps, null=None),
+            ratio_evidence(*steps),
         )
         raw, centered = (results.at_arrival(regime, activation, arm) for arm in ARMS)
         yield (
@@ -238,7 +238,7 @@ def _reaching(results: Results) -> Stated:
                 below(0.5),
                 ORTHANTS,
             ),
-            ratio_evidence(*ranks, null=None),
+            ratio_evidence(*ranks),
         )
         yield (
             Claim(
@@ -272,7 +272,7 @@ def _dimensions(results: Results) -> Stated:
                     below(1.0),
                     SPECTRUM,
                 ),
-                ratio_evidence(raw, centered, null=None),
+                ratio_evidence(raw, centered),
             )
         measured = results.directions("unit_dimension", activation, "raw", 1)[:, 0]
         expected = np.full_like(measured, results.input_dimension("raw"))
@@ -286,7 +286,7 @@ def _dimensions(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 SPECTRUM,
             ),
-            ratio_evidence(measured, expected, null=None),
+            ratio_evidence(measured, expected),
         )
 
 
@@ -333,7 +333,7 @@ def _controls(results: Results) -> Stated:
             NO_DIFFERENCE,
             control=True,
         ),
-        ratio_evidence(raw, again, null=None),
+        ratio_evidence(raw, again),
     )
     if "relu" in results.plan.activations:
         # at the middle level, where it has arrived with nearly every seed
@@ -350,7 +350,7 @@ def _controls(results: Results) -> Stated:
                 LOSS,
                 control=True,
             ),
-            ratio_evidence(large, usual, null=None),
+            ratio_evidence(large, usual),
         )
     for activation in results.plan.directions:
         yield (
@@ -380,7 +380,7 @@ def _controls(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 control=True,
             ),
-            ratio_evidence(raw, again, null=None),
+            ratio_evidence(raw, again),
         )
 
 

@@ -95,7 +95,7 @@ def _exact(results: Results) -> Stated:
                 above(DIFFERENT),
                 COORDINATES,
             ),
-            mean_evidence(results.gap("sgd", arm), null=DIFFERENT),
+            mean_evidence(results.gap("sgd", arm)),
         )
 
 
@@ -125,7 +125,7 @@ def _approximations(results: Results) -> Stated:
                 above(DIFFERENT),
                 COORDINATES,
             ),
-            mean_evidence(results.gap("natural_diagonal", arm), null=DIFFERENT),
+            mean_evidence(results.gap("natural_diagonal", arm)),
         )
 
 
@@ -148,7 +148,7 @@ def _damping(results: Results) -> Stated:
                 above(0.0),
                 LADDER,
             ),
-            mean_evidence(np.array(order), null=0.0),
+            mean_evidence(np.array(order)),
         )
         yield (
             Claim(
@@ -160,7 +160,7 @@ def _damping(results: Results) -> Stated:
                 above(0.5),
                 LADDER,
             ),
-            ratio_evidence(gaps[-1], results.gap("sgd", arm), null=0.5),
+            ratio_evidence(gaps[-1], results.gap("sgd", arm)),
         )
         restored = [results.gap("natural", arm, damping, frame="raw") for damping in FRAME_DAMPINGS]
         yield (
@@ -210,7 +210,7 @@ def _units(results: Results) -> Stated:
             above(0.1),
             UNITS,
         ),
-        _geometric(results.start("bias_factor").max(axis=1), null=0.1),
+        _geometric(results.start("bias_factor").max(axis=1)),
     )
     yield (
         Claim(
@@ -225,8 +225,8 @@ def _units(results: Results) -> Stated:
     )
 
 
-def _geometric(values: np.ndarray, null: float) -> Evidence:
-    return ratio_evidence(values, np.ones_like(values), null=null)
+def _geometric(values: np.ndarray) -> Evidence:
+    return ratio_evidence(values, np.ones_like(values))
 
 
 def _race(results: Results) -> Stated:
@@ -257,7 +257,7 @@ def _race(results: Results) -> Stated:
             below(0.0),
             RACE,
         ),
-        mean_evidence(turns["natural", "raw"] - turns["sgd", "raw"], null=0.0),
+        mean_evidence(turns["natural", "raw"] - turns["sgd", "raw"]),
     )
     yield (
         Claim(
@@ -268,7 +268,7 @@ def _race(results: Results) -> Stated:
             below(0.05),
             RACE,
         ),
-        mean_evidence(turns["natural", "raw"], null=0.05),
+        mean_evidence(turns["natural", "raw"]),
     )
     yield (
         Claim(
@@ -279,7 +279,7 @@ def _race(results: Results) -> Stated:
             above(0.5),
             RACE,
         ),
-        mean_evidence(turns["sgd", "raw"], null=0.5),
+        mean_evidence(turns["sgd", "raw"]),
     )
     for other, words in (("raw", "on raw data"), ("centered", "on the centered network")):
         yield (
@@ -303,7 +303,7 @@ def _race(results: Results) -> Stated:
                 within(0.9, 1.1),
                 RACE,
             ),
-            ratio_evidence(steps[method, "raw"], steps[method, "centered"], null=None),
+            ratio_evidence(steps[method, "raw"], steps[method, "centered"]),
         )
 
 
@@ -329,7 +329,7 @@ def _controls(results: Results) -> Stated:
             above(DIFFERENT),
             control=True,
         ),
-        mean_evidence(results.gap("natural", "again"), null=DIFFERENT),
+        mean_evidence(results.gap("natural", "again")),
     )
     yield (
         Claim(
@@ -340,7 +340,5 @@ def _controls(results: Results) -> Stated:
             within(0.8, 1.25),
             control=True,
         ),
-        ratio_evidence(
-            results.at_best("natural", "raw"), results.at_best("natural", "again"), null=None
-        ),
+        ratio_evidence(results.at_best("natural", "raw"), results.at_best("natural", "again")),
     )

@@ -125,7 +125,7 @@ def _gains(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 GAINS,
             ),
-            _ratio(gain(results, Course(MAIN, optimizer)), null=None),
+            _ratio(gain(results, Course(MAIN, optimizer))),
         )
         yield (
             Claim(
@@ -150,7 +150,7 @@ def _gains(results: Results) -> Stated:
                 above(1.25),
                 RATES,
             ),
-            ratio_evidence(*results.at_common_rate(Course(MAIN, optimizer)), null=1.25),
+            ratio_evidence(*results.at_common_rate(Course(MAIN, optimizer))),
         )
 
 
@@ -170,7 +170,7 @@ def _turns(results: Results) -> Stated:
             above(0.5),
             TURNS,
         ),
-        mean_evidence(turns["reversal_fraction", "sgd"], null=0.5),
+        mean_evidence(turns["reversal_fraction", "sgd"]),
     )
     yield (
         Claim(
@@ -182,7 +182,7 @@ def _turns(results: Results) -> Stated:
             above(0.25),
             TURNS,
         ),
-        mean_evidence(turns["reversal_fraction", "sign_descent"], null=0.25),
+        mean_evidence(turns["reversal_fraction", "sign_descent"]),
     )
     for optimizer in ("momentum", "adam"):
         words = WORDS[optimizer]
@@ -195,7 +195,7 @@ def _turns(results: Results) -> Stated:
                 below(0.05),
                 TURNS,
             ),
-            mean_evidence(turns["reversal_fraction", optimizer], null=0.05),
+            mean_evidence(turns["reversal_fraction", optimizer]),
         )
         yield (
             Claim(
@@ -209,7 +209,6 @@ def _turns(results: Results) -> Stated:
             ),
             mean_evidence(
                 turns["gradient_reversals", optimizer] - turns["reversal_fraction", optimizer],
-                null=0.0,
             ),
         )
         yield (
@@ -224,7 +223,6 @@ def _turns(results: Results) -> Stated:
             ),
             mean_evidence(
                 turns["gradient_reversals", "sgd"] - turns["gradient_reversals", optimizer],
-                null=0.2,
             ),
         )
 
@@ -246,7 +244,7 @@ def _directions(results: Results) -> Stated:
                 above(0.1),
                 TURNS,
             ),
-            mean_evidence(results.at_best("along_mean", Course(MAIN, optimizer), "raw"), null=0.1),
+            mean_evidence(results.at_best("along_mean", Course(MAIN, optimizer), "raw")),
         )
         yield (
             Claim(
@@ -257,7 +255,7 @@ def _directions(results: Results) -> Stated:
                 "sign coherence of the update, raw minus flipped, mean until the target",
                 above(0.1),
             ),
-            mean_evidence(raw - flipped, null=0.1),
+            mean_evidence(raw - flipped),
         )
     yield (
         Claim(
@@ -314,7 +312,7 @@ def _centralization(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 CENTRALIZATION,
             ),
-            _ratio(flipped, null=None),
+            _ratio(flipped),
         )
         yield (
             Claim(
@@ -341,7 +339,6 @@ def _centralization(results: Results) -> Stated:
             ),
             mean_evidence(
                 _taken(results, "raw", activation) - _taken(results, "flipped", activation),
-                null=0.25,
             ),
         )
         yield (
@@ -357,7 +354,6 @@ def _centralization(results: Results) -> Stated:
             _ratio(
                 results.at_best("steps", Course(activation, CENTRAL), "raw")
                 / results.at_best("steps", Course(activation, "sgd"), "centered"),
-                null=None,
             ),
         )
         yield (
@@ -382,7 +378,7 @@ def _centralization(results: Results) -> Stated:
             f"{results.central[0]}",
             above(0.1),
         ),
-        mean_evidence(results.losses_apart(Course(results.central[0], CENTRAL)), null=0.1),
+        mean_evidence(results.losses_apart(Course(results.central[0], CENTRAL))),
     )
 
 
@@ -407,7 +403,7 @@ def _controls(results: Results) -> Stated:
             above(0.1),
             control=True,
         ),
-        mean_evidence(_drift(results, "sgd"), null=0.1),
+        mean_evidence(_drift(results, "sgd")),
     )
     yield (
         Claim(
@@ -421,7 +417,6 @@ def _controls(results: Results) -> Stated:
         ),
         _ratio(
             results.at_best("steps", plain, "raw") / results.at_best("steps", plain, "again"),
-            null=None,
         ),
     )
 
@@ -442,8 +437,8 @@ def _minibatch(results: Results) -> Stated:
     )
 
 
-def _ratio(ratios: np.ndarray, null: float | None = 1.0) -> Evidence:
-    return ratio_evidence(ratios, np.ones_like(ratios), null=null)
+def _ratio(ratios: np.ndarray) -> Evidence:
+    return ratio_evidence(ratios, np.ones_like(ratios))
 
 
 def _taken(results: Results, arm: str, activation: str) -> np.ndarray:

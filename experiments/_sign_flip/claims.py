@@ -165,7 +165,7 @@ def _flips(results: Results) -> Stated:
                 above(0.1),
                 "sign_and_mean",
             ),
-            mean_evidence(coherence["raw"] - coherence["flipped"], null=0.1),
+            mean_evidence(coherence["raw"] - coherence["flipped"]),
         )
     sentence = "Flipping random signs changes the training loss at no step, by no bit, with {}."
     for part, optimizer, words in (
@@ -295,7 +295,7 @@ def _small_steps(results: Results) -> Stated:
                 above(1.25),
                 "small_steps",
             ),
-            ratio_evidence(*_steps_to_equal_loss(own[0]["loss"], common["loss"]), null=1.25),
+            ratio_evidence(*_steps_to_equal_loss(own[0]["loss"], common["loss"])),
         )
 
 
@@ -360,7 +360,7 @@ def _chain(results: Results) -> Stated:
                 within(0.9999, 1.0001),
                 "rates",
             ),
-            ratio_evidence(raw.lambda_max.values, flipped.lambda_max.values, null=None),
+            ratio_evidence(raw.lambda_max.values, flipped.lambda_max.values),
         )
         best = results.at_best("learning_rate", "full", activation, "raw")
         yield (
@@ -373,7 +373,7 @@ def _chain(results: Results) -> Stated:
                 within(0.5, 2.0),
                 "rates",
             ),
-            ratio_evidence(best, 2.0 / raw.lambda_max.values, null=None),
+            ratio_evidence(best, 2.0 / raw.lambda_max.values),
         )
 
 
@@ -389,7 +389,7 @@ def _controls(results: Results) -> Stated:
             "rates",
             control=True,
         ),
-        _ratio(results, "steps", "full", first, "raw", "again", null=None),
+        _ratio(results, "steps", "full", first, "raw", "again"),
     )
     yield (
         Claim(
@@ -401,7 +401,7 @@ def _controls(results: Results) -> Stated:
             "small_steps",
             control=True,
         ),
-        _ratio(results, "tortuosity", "full", first, "raw", "again", null=None),
+        _ratio(results, "tortuosity", "full", first, "raw", "again"),
     )
     if "tanh" in results.plan.activations:
         yield (
@@ -415,7 +415,7 @@ def _controls(results: Results) -> Stated:
                 "rates",
                 control=True,
             ),
-            _ratio(results, "steps", "full", "tanh", "input", "centered", null=None),
+            _ratio(results, "steps", "full", "tanh", "input", "centered"),
         )
 
 
@@ -426,10 +426,9 @@ def _ratio(
     activation: str,
     top: str,
     bottom: str,
-    null: float | None = 1.0,
 ) -> Evidence:
     numerator, denominator = (results.at_best(name, part, activation, arm) for arm in (top, bottom))
-    return ratio_evidence(numerator, denominator, null=null)
+    return ratio_evidence(numerator, denominator)
 
 
 def _steps_ratio(results: Results, part: str, activation: str) -> Evidence:

@@ -78,7 +78,7 @@ def _quadrants(results: Results) -> Stated:
             above(0.95),
             FIGURE,
         ),
-        mean_evidence(small.batches_of_one_sign.values, null=0.95),
+        mean_evidence(small.batches_of_one_sign.values),
     )
     yield (
         Claim(
@@ -92,7 +92,6 @@ def _quadrants(results: Results) -> Stated:
         ),
         mean_evidence(
             results.at_best("raw", "batches_of_one_sign") - small.batches_of_one_sign.values,
-            null=0.0,
         ),
     )
     moved = single.weights.values[:, -1] - single.weights.values[:, 0]
@@ -125,7 +124,7 @@ def _zigzag(results: Results) -> Stated:
             above(0.5),
             FIGURE,
         ),
-        mean_evidence(reversals["raw"], null=0.5),
+        mean_evidence(reversals["raw"]),
     )
     yield (
         Claim(
@@ -136,7 +135,7 @@ def _zigzag(results: Results) -> Stated:
             above(0.0),
             FIGURE,
         ),
-        mean_evidence(reversals["raw"] - reversals["centered"], null=0.0),
+        mean_evidence(reversals["raw"] - reversals["centered"]),
     )
     yield (
         Claim(
@@ -304,6 +303,5 @@ def _control(results: Results) -> Stated:
         ratio_evidence(
             results.at_best("raw", "steps_to_target"),
             results.at_best("again", "steps_to_target"),
-            null=None,
         ),
     )
