@@ -89,7 +89,7 @@ def _path(results: Results) -> tuple[Figure, str]:
         if not best:
             _alone(ax, results, width)
         ax.set_xticks(places, ["start", "center", "scale", "slope", "all"])
-        _in_octaves(ax, "y")
+        _in_octaves(ax)
     axes[0, 0].set_ylabel("times fewer steps")
     key(figure)
     return figure, (
@@ -111,12 +111,13 @@ def _rates(results: Results) -> tuple[Figure, str]:
             steps = np.concatenate([results.steps(name, arm)[None], descents.steps])
             order = np.argsort(rates)
             band(ax, rates[order], steps[order].T, LOOKS[arm])
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(PLAIN)
+        if _drawn(ax):
+            ax.set_yscale("log")
         for arm in ("sigmoid", "shifted"):
             cap = 2.0 / np.median(results.start(name, arm, "lambda_max"))
             ax.axvline(cap, color=LOOKS[arm].color, linewidth=0.9, dashes=(1.5, 1.5))
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.xaxis.set_major_formatter(PLAIN)
     axes[0, 0].set_ylabel("steps to target")
     key(figure)
     return figure, (
@@ -145,7 +146,7 @@ def _labels(results: Results) -> tuple[Figure, str]:
     chance_line(axes[0, 0], 1.0, "no lead", at=0.0)
     axes[0, 0].set_xticks(range(len(names)), names)
     axes[0, 0].set_ylabel("steps, sigmoid / tanh")
-    _in_octaves(axes[0, 0], "y")
+    _in_octaves(axes[0, 0])
     shown = {
         "tanh": usual,
         "labels01": other,
@@ -210,11 +211,14 @@ def _interval(ratios: np.ndarray) -> tuple[float, float, float]:
     return interval.low, interval.estimate, interval.high
 
 
-def _in_octaves(ax: Axes, axis: str) -> None:
-    bounds = np.asarray(ax.dataLim.intervalx if axis == "x" else ax.dataLim.intervaly)
-    if not (np.isfinite(bounds).all() and bounds.max() > 0):
-        return  # nothing drawn: a logarithmic axis of no data cannot be
-    (ax.set_xscale if axis == "x" else ax.set_yscale)("log", base=2)
-    which = ax.xaxis if axis == "x" else ax.yaxis
-    which.set_major_formatter(PLAIN)
-    which.set_minor_formatter(NullFormatter())
+def _in_octaves(ax: Axes) -> None:
+    if _drawn(ax):
+        ax.set_yscale("log", base=2)
+        ax.yaxis.set_major_formatter(PLAIN)
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _drawn(ax: Axes) -> bool:
+    """Return whether anything positive is there: a logarithmic axis of no data cannot be."""
+    heights = [np.asarray(line.get_ydata(), float) for line in ax.lines]
+    return any((values[np.isfinite(values)] > 0).any() for values in heights)

@@ -51,7 +51,7 @@ def pre_outputs(
     phi = get_activation(activation).fn
     h = z = x
     for layer in params.values():
-        # sums of products, examples last: with so few units three times as fast as dots
+        # sums of products, examples last: with so few units about twice as fast as dots
         z = jnp.sum(layer["kernel"][:, :, None] * h[:, None, :], axis=0) + layer["bias"][:, None]
         h = units.scale * (phi(units.slope * z) + units.offset)
     return z[0]

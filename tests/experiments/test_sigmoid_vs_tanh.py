@@ -1,5 +1,6 @@
 """Sigmoid and tanh at toy size: the page's own loop as a slow twin, addresses, made-up records."""
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -157,6 +158,7 @@ def test_a_step_of_a_matched_network_is_a_step_of_tanh_with_rates_of_its_own(nam
     def loss(params, units):
         return jnp.mean(square_loss().nll(pre_outputs(params, x, units)[:, None], y))
 
+    @functools.partial(jax.jit, compiler_options=LEVEL)
     def stepped(params, units, shares):
         grads = jax.grad(loss)(params, units)
         return jax.tree.map(lambda p, g, s: p - 0.3 * s**2 * g, params, grads, shares)
@@ -338,9 +340,8 @@ def test_a_descent_ends_at_its_loss_and_at_its_last_step():
 
 def test_weights_start_in_the_pages_range_and_seeds_see_other_draws():
     setting = Setting()
-    draws = jax.vmap(functools.partial(draw_replica, setting))(
-        jax.random.split(jax.random.key(0), 64)
-    )
+    draw = jax.jit(jax.vmap(functools.partial(draw_replica, setting)), compiler_options=LEVEL)
+    draws = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), 64)))
     for layer in draws.params.values():
         assert np.abs(layer["kernel"]).max() <= 0.5
         np.testing.assert_array_equal(layer["bias"], 0.1)
@@ -871,6 +872,12 @@ def test_figures_show_the_record(results):
     ratios = steps / results.steps("two_gaussians", "tanh")
     shown = [np.asarray(line.get_ydata(), float) for line in drawn["labels"][0].axes[0].lines]
     assert any(line.shape == ratios.shape and np.allclose(line, ratios) for line in shown)
+
+
+def test_where_no_descent_arrives_the_figures_are_drawn_all_the_same(plan, outcome):
+    never = plan._replace(config=dataclasses.replace(plan.config, target_loss=1e-6))
+    for figure, _ in draw_figures(Results(never)).values():
+        figure.draw_without_rendering()
 
 
 def test_every_preset_names_options_and_the_easiest_data_set_is_raced_only_alone():
