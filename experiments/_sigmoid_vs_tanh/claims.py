@@ -95,8 +95,8 @@ def _over(results: Results, change: str, *, best: bool = False) -> np.ndarray:
     return pooled([results.factor(change, name, best=best) for name in names])
 
 
-def _geometric(values: np.ndarray, null: float | None = 1.0) -> Evidence:
-    return ratio_evidence(values, np.ones_like(values), null=null)
+def _geometric(values: np.ndarray) -> Evidence:
+    return ratio_evidence(values, np.ones_like(values))
 
 
 def _lead(results: Results) -> Stated:
@@ -123,7 +123,7 @@ def _lead(results: Results) -> Stated:
             NO_DIFFERENCE,
             PLAYGROUND,
         ),
-        _geometric(pooled(matched), null=None),
+        _geometric(pooled(matched)),
     )
 
 
@@ -146,7 +146,7 @@ def _path(results: Results) -> Stated:
                 MATTERS,
                 PATHWAY,
             ),
-            _geometric(_over(results, change), null=1.25),
+            _geometric(_over(results, change)),
         )
     drawn, plain = (
         pooled([results.start(name, arm, "spread") for name in results.datasets])
@@ -162,7 +162,7 @@ def _path(results: Results) -> Stated:
             below(0.25),
             PATHWAY,
         ),
-        ratio_evidence(drawn, plain, null=0.25),
+        ratio_evidence(drawn, plain),
     )
     yield (
         Claim(
@@ -174,7 +174,7 @@ def _path(results: Results) -> Stated:
             NO_DIFFERENCE,
             PATHWAY,
         ),
-        _geometric(_over(results, "centering"), null=None),
+        _geometric(_over(results, "centering")),
     )
     shares = [
         np.log(results.factor("centering", name)) / np.log(results.factor("all", name))
@@ -190,7 +190,7 @@ def _path(results: Results) -> Stated:
             above(0.5),
             PATHWAY,
         ),
-        mean_evidence(np.mean(shares, axis=0), null=0.5),
+        mean_evidence(np.mean(shares, axis=0)),
     )
 
 
@@ -235,7 +235,7 @@ def _labels(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 LABELS,
             ),
-            _geometric(lead(results, name, "01"), null=None),
+            _geometric(lead(results, name, "01")),
         )
     shares = [
         1.0 - np.log(lead(results, name, "01")) / np.log(lead(results, name))
@@ -250,7 +250,7 @@ def _labels(results: Results) -> Stated:
             below(0.25),
             LABELS,
         ),
-        mean_evidence(np.mean(shares, axis=0), null=0.25),
+        mean_evidence(np.mean(shares, axis=0)),
     )
 
 
@@ -285,7 +285,7 @@ def _best_rates(results: Results) -> Stated:
             MATTERS,
             RATES,
         ),
-        _geometric(_over(results, "start", best=True), null=1.25),
+        _geometric(_over(results, "start", best=True)),
     )
     yield (
         Claim(
@@ -308,7 +308,7 @@ def _best_rates(results: Results) -> Stated:
             below(0.5),
             RATES,
         ),
-        ratio_evidence(best, usual, null=0.5),
+        ratio_evidence(best, usual),
     )
 
 
@@ -328,7 +328,7 @@ def _curvature(results: Results) -> Stated:
             below(0.1),
             RATES,
         ),
-        mean_evidence(np.max(caps, axis=0), null=0.1),
+        mean_evidence(np.max(caps, axis=0)),
     )
     ratios = [
         results.start(name, "sigmoid", "lambda_max") / results.start(name, "shifted", "lambda_max")
@@ -379,7 +379,7 @@ def _controls(results: Results) -> Stated:
             NO_DIFFERENCE,
             control=True,
         ),
-        ratio_evidence(first, second, null=None),
+        ratio_evidence(first, second),
     )
     gaps = [
         np.abs(results.start(name, arm, "outputs") - results.start(name, "tanh", "outputs"))
