@@ -21,6 +21,7 @@ from experiments._sign_coherence.training import snapshot_probe
 from signdyn.diagnostics.signs import (
     example_sign_unanimity,
     pair_sign_agreement,
+    share,
     sign_unanimity,
 )
 from signdyn.likelihoods import categorical
@@ -90,7 +91,7 @@ def run_fn(data: Any, structure: Structure) -> Callable[[Draw, Hyper], Trajector
             convolutions = jnp.stack(patches), jnp.stack(traces.deltas[:num_convolutions])
             return {
                 **lax.map(lambda one: _of_convolution(one[0], one[1], draw, numbers), convolutions),
-                "readout_unanimity": jnp.nanmean(
+                "readout_unanimity": share(
                     example_sign_unanimity(traces.inputs[-1], traces.deltas[-1])
                 ),
             }
@@ -121,9 +122,9 @@ def _of_convolution(
         grads = jnp.einsum("npf,npu->nfu", patches, some)
         equal = jax.vmap(pair_sign_agreement)(grads)
         return {
-            "unanimity": jnp.nanmean(jax.vmap(sign_unanimity)(grads[..., :units])),
-            "agreement": jnp.nanmean(equal[:, :units]),
-            "random_agreement": jnp.nanmean(equal[:, units:]),
+            "unanimity": share(jax.vmap(sign_unanimity)(grads[..., :units])),
+            "agreement": share(equal[:, :units]),
+            "random_agreement": share(equal[:, units:]),
         }
 
     read = lax.map(of_number, jnp.array(numbers))

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 from experiments._sign_coherence.readings import batches, doublings, mean_by_size
 from signdyn.activations import get_activation
 from signdyn.analysis.theory import equicorrelated_cosine, iid_cosine
-from signdyn.diagnostics.signs import pair_sign_agreement, sign_coherence, sign_unanimity
+from signdyn.diagnostics.signs import pair_sign_agreement, share, sign_coherence, sign_unanimity
 from signdyn.records import Variable
 
 FEATURES, UNITS, BATCHES = 32, 64, 2
@@ -125,7 +125,7 @@ def _drawn(key: PRNGKeyArray, at: Point, num_examples: int) -> tuple[Array, Arra
 
 def _signs(grad: Float[Array, "fan_in unit"], bias_grad: Float[Array, " unit"]) -> dict[str, Array]:
     products = grad * bias_grad
-    unanimous = [jnp.nanmean(sign_unanimity(grad[:n])) for n in NUM_WEIGHTS]
+    unanimous = [share(sign_unanimity(grad[:n])) for n in NUM_WEIGHTS]
     return {
         "agreement": jnp.nanmean(pair_sign_agreement(grad)),
         "bias_agreement": jnp.sum(products > 0) / jnp.sum(products != 0),

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from experiments._sign_coherence.networks import Draw, Point, network
 from experiments._sign_coherence.readings import padded
 from experiments._sign_coherence.scopes import outer_counts, unanimity
-from signdyn.diagnostics.signs import sign_agreement
+from signdyn.diagnostics.signs import share, sign_agreement
 from signdyn.likelihoods import bernoulli
 from signdyn.models.traces import trace_batch
 
@@ -51,7 +51,7 @@ def tied_signs(
         ties = [sign_agreement(d, jnp.broadcast_to(residual, d.shape)) for d in hidden]
         return {
             "tied": jnp.stack(ties),
-            "parity_network_unanimity": jnp.nanmean(unanimity(jnp.sum(counts, axis=1))),
+            "parity_network_unanimity": share(unanimity(jnp.sum(counts, axis=1))),
             "positive_residuals": jnp.mean(residual > 0, dtype=x.dtype),
         }
 

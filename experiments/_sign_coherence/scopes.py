@@ -7,7 +7,7 @@ counted from those of the factors.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from signdyn.diagnostics.signs import coherence_chance_level
+from signdyn.diagnostics.signs import coherence_chance_level, share
 
 Layers = Float[Array, "layer example width"]
 
@@ -21,10 +21,10 @@ def scope_readings(inputs: Layers, deltas: Layers) -> dict[str, Array]:
     """
     counts = outer_counts(inputs, deltas)
     return {
-        "layer_unanimity": jnp.nanmean(unanimity(counts), axis=1),
+        "layer_unanimity": share(unanimity(counts), axis=1),
         "layer_coherence": jnp.nanmean(coherence(counts), axis=1),
         "layer_chance": jnp.nanmean(chance(deltas), axis=1),
-        "network_unanimity": jnp.nanmean(unanimity(jnp.sum(counts, axis=1))),
+        "network_unanimity": share(unanimity(jnp.sum(counts, axis=1))),
         "network_coherence": jnp.nanmean(coherence(jnp.sum(counts, axis=1))),
     }
 

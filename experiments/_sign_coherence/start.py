@@ -23,6 +23,7 @@ from signdyn.diagnostics.signs import (
     example_sign_unanimity,
     pair_sign_agreement,
     positive_fraction,
+    share,
     sign_agreement,
     sign_unanimity,
 )
@@ -85,10 +86,10 @@ def _of_layer(h: Array, d: Array, random_deltas: Array, shown: Batches) -> dict[
         grad = (h * mask[:, None]).T @ both
         equal = pair_sign_agreement(grad)
         return {
-            "agreement": jnp.nanmean(equal[:units]),
-            "random_agreement": jnp.nanmean(equal[units:]),
-            "aligned_agreement": jnp.nanmean(pair_sign_agreement(grad[:, :units] * signs[:, None])),
-            "unanimity": jnp.nanmean(sign_unanimity(grad[:, :units])),
+            "agreement": share(equal[:units]),
+            "random_agreement": share(equal[units:]),
+            "aligned_agreement": share(pair_sign_agreement(grad[:, :units] * signs[:, None])),
+            "unanimity": share(sign_unanimity(grad[:, :units])),
         }
 
     read = lax.map(of_batch, jnp.asarray(shown.masks))
@@ -97,7 +98,7 @@ def _of_layer(h: Array, d: Array, random_deltas: Array, shown: Batches) -> dict[
         "plateau": plateau(h),
         "aligned_plateau": plateau(h * signs),
         "mean_energy": mean_energy(h),
-        "unit_unanimity": jnp.nanmean(example_sign_unanimity(h, d)),
+        "unit_unanimity": share(example_sign_unanimity(h, d)),
         "positive_deltas": positive_fraction(d),
     }
 

@@ -18,7 +18,7 @@ from experiments._sign_coherence.readings import (
     padded,
     plateau,
 )
-from signdyn.diagnostics.signs import pair_sign_agreement
+from signdyn.diagnostics.signs import pair_sign_agreement, share
 from signdyn.likelihoods import categorical
 from signdyn.models.traces import Traces, trace_batch
 from signdyn.records import Variable
@@ -110,7 +110,7 @@ def _of_layer(h: Array, d: Array, shown: Batches) -> dict[str, Array]:
         centered, bias_grad = varying.T @ own, jnp.sum(own, axis=0)
         of_mean = jnp.sum((mean[:, None] * bias_grad) ** 2)
         return {
-            "agreement": jnp.nanmean(pair_sign_agreement(h.T @ own)),
+            "agreement": share(pair_sign_agreement(h.T @ own)),
             "centered_agreement": jnp.nanmean(pair_sign_agreement(centered)),
             "attributed": jnp.nanmean(attributed(h, bias_grad, centered)),
             "mean_share": of_mean / (of_mean + jnp.sum(centered**2)),

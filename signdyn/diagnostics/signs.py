@@ -268,7 +268,9 @@ def positive_fraction(
     return positive / (positive + negative)
 
 
-def share(indicators: Float[Array, "*shape"]) -> Float[Array, ""]:
+def share(
+    indicators: Float[Array, "*shape"], axis: int | Sequence[int] | None = None
+) -> Float[Array, "*rest"]:
     """Return the share of ones among entries that are 1, 0, or NaN where undefined.
 
     Exactly 1 where all defined entries are: counted from the zeros, whose mean is exact on every
@@ -276,15 +278,16 @@ def share(indicators: Float[Array, "*shape"]) -> Float[Array, ""]:
 
     Args:
         indicators: Such as :func:`sign_unanimity` returns.
+        axis: To count along; all of them by default.
 
     Returns:
-        Scalar in [0, 1], NaN if nothing is defined.
+        Array of the axes that are left, in [0, 1], NaN where nothing is defined.
 
     Example:
         >>> print(share(jnp.array([1.0, 0.0, jnp.nan, 1.0, 1.0])))
         0.75
     """
-    return 1.0 - jnp.nanmean(1.0 - indicators)
+    return 1.0 - jnp.nanmean(1.0 - indicators, axis=axis)
 
 
 def coherence_chance_level(n: int) -> float:
