@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
-from signdyn.analysis.layers import fisher_layers
+from signdyn.analysis.layers import Layer, fisher_layers
 from signdyn.models.taps import linen_tapped
 from signdyn.models.traces import Statistics, Traces, apply_frozen, frozen, trace_batch
 from signdyn.optimizers import check_optimizer, make_optimizer
@@ -271,11 +271,14 @@ class _Run(NamedTuple):
             moved = optax.apply_updates(params, displacement)
             return jnp.mean(likelihood.nll(model.apply({"params": moved}, x, sites), y))
 
-        tapped_fn = linen_tapped(model, sites, **frozen(traces.statistics))
+        def layers() -> dict[str, Layer]:
+            tapped_fn = linen_tapped(model, sites, **frozen(traces.statistics))
+            return fisher_layers(tapped_fn, likelihood, params, x)
+
         return Curvature(
             factor=lambda: fisher_factor(apply_fn, likelihood, params, x),
             product=lambda: fisher_vector_product(apply_fn, likelihood, params, x),
-            layers=lambda: fisher_layers(tapped_fn, likelihood, params, x),
+            layers=layers,
             loss=traces.loss,
             loss_after=loss_after,
         )

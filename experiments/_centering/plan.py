@@ -219,7 +219,7 @@ def make_jobs(plan: Plan) -> Jobs:
     example = Point(Hyper(0.0))
 
     def group(name: str, part: str, train_fn: Any, tabulate: Any, more: Mapping[str, Any]) -> Group:
-        return Group(name, part, train_fn, tabulate, _identity(plan, part) | more, example)
+        return Group(name, part, train_fn, tabulate, {**_identity(plan, part), **more}, example)
 
     norms = {}
     for norm in plan.config.norms:

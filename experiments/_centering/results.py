@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from experiments._best_rate import best_for_others
 from experiments._centering.plan import (
     CENTERED,
     DOSE_ACTIVATION,
@@ -58,6 +59,12 @@ class Results:
         """Return a quantity [seed, ...] at the best rate, see `experiments._ladder.Climb`."""
         return self.climb(activation, arm, norm).at_best(name)
 
+    def best_rate(self, activation: str, arm: str) -> np.ndarray:
+        """Return [seed] the rate that is best for the other seeds."""
+        descents = self.climb(activation, arm)
+        rates = descents.rates[best_for_others(descents.steps)]
+        return rates if descents.settled else np.full_like(rates, np.nan)
+
     def _climb(self, activation: str, arm: str, norm: str = "none") -> Climb:
         rows = self.part("race" if norm == "none" else "norms")
         own = rows.activation == activation if norm == "none" else rows.norm == norm
@@ -83,13 +90,16 @@ def doses(family: str) -> tuple[np.ndarray, list[str]]:
 
 
 def of_doses(results: Results, family: str, name: str) -> np.ndarray:
-    """Return [seed, dose] a quantity at the best rates, or ``lambda_max`` at the start."""
-    names = doses(family)[1]
-    if name == "lambda_max":
-        columns = [results.start(name, DOSE_ACTIVATION, arm) for arm in names]
-    else:
-        columns = [results.at_best(name, DOSE_ACTIVATION, arm) for arm in names]
-    return np.stack(columns, axis=1)
+    """Return [seed, dose] a quantity at the best rates, those, or ``lambda_max`` at the start."""
+
+    def column(arm: str) -> np.ndarray:
+        if name == "lambda_max":
+            return results.start(name, DOSE_ACTIVATION, arm)
+        if name == "best_rate":
+            return results.best_rate(DOSE_ACTIVATION, arm)
+        return results.at_best(name, DOSE_ACTIVATION, arm)
+
+    return np.stack([column(arm) for arm in doses(family)[1]], axis=1)
 
 
 def input_eigenvalues(results: Results, arm: str) -> np.ndarray:
@@ -112,8 +122,8 @@ def inputs_table(results: Results) -> Table:
         spectrum = jnp.asarray(np.median(input_eigenvalues(results, arm), axis=0))
         whole = conditioning(spectrum, rcond=RCOND)
         numbers = [float(getattr(whole, column)) for column in columns]
-        fisher = float(np.median(results.start("lambda_max", NORM_ACTIVATION, arm)))
-        steps = float(np.nanmedian(results.at_best("steps", NORM_ACTIVATION, arm)))
+        fisher = _median(results.start("lambda_max", NORM_ACTIVATION, arm))
+        steps = _median(results.at_best("steps", NORM_ACTIVATION, arm))
         rows.append((arm, *numbers, fisher, steps))
     return Table(("inputs", *columns, "network_lambda_max", "steps"), rows)
 
@@ -125,7 +135,13 @@ def arms_table(results: Results, activations: Sequence[str]) -> Table:
     for activation in activations:
         more = SCALED if activation == NORM_ACTIVATION else {}
         for arm in (*CENTERED, *more):
-            start = float(np.median(results.start("lambda_max", activation, arm)))
+            start = _median(results.start("lambda_max", activation, arm))
             best = [results.at_best(name, activation, arm) for name in names]
-            rows.append((activation, arm, start, *(float(np.median(values)) for values in best)))
+            rows.append((activation, arm, start, *map(_median, best)))
     return Table(("activation", "arm", "lambda_max", *names), rows)
+
+
+def _median(values: np.ndarray) -> float:
+    """Return the median of the seeds that are known; NaN if none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")

@@ -16,7 +16,7 @@ from signdyn.replicas import start_replica
 from signdyn.training import Draw, TrainFn
 from signdyn.types import Params
 
-NUM_PRODUCTS = 12
+NUM_PRODUCTS = 16
 """Depth of the Krylov space that finds lambda_max."""
 
 
@@ -79,7 +79,7 @@ def gauss_newton_product(
     factor = likelihood.fisher_factor(outputs)
 
     def product(v: Array) -> Array:
-        scores = jnp.einsum("nkr,nk->nr", factor, push(v))
+        scores = jnp.einsum("nkr,nk->nr", factor, push(v.astype(theta.dtype)))
         (result,) = pull(jnp.einsum("nkr,nr->nk", factor, scores))
         return result / len(outputs)
 

@@ -21,6 +21,7 @@ from experiments._fisher_spectrum.activation import NAMES
 from experiments._ladder import Climb, Ladder, run_ladders
 from experiments._progress import SweepProgress
 from signdyn.analysis.theory import critical_learning_rate
+from signdyn.resume import Variant
 
 QUESTION = "which centering buys what?"
 
@@ -48,8 +49,8 @@ def run_sweeps(plan: Plan) -> None:
         ladders = [
             Ladder(
                 jobs.race,
-                (f"{activation}: {arm}",),
-                lambda name, rate: variant(*name.split(": "), rate),
+                (_name_of(activation, arm),),
+                _variant_of,
                 first_rungs(
                     first.start("lambda_max", activation, arm), arms(activation)[arm].below
                 ),
@@ -78,11 +79,24 @@ def first_rungs(lambda_max: np.ndarray, below: int = 0) -> list[int]:
     return [center - below + step for step in FIRST_RUNGS]
 
 
+def _name_of(activation: str, arm: str) -> str:
+    return f"{activation}: {arm}"
+
+
+def _pair_of(name: str) -> tuple[str, str]:
+    activation, _, arm = name.partition(": ")
+    return activation, arm
+
+
+def _variant_of(name: str, rate: float) -> Variant:
+    return variant(*_pair_of(name), rate)
+
+
 def _reader(plan: Plan, norm: str = "none") -> Callable[[], Callable[[str], Climb]]:
     def reader() -> Callable[[str], Climb]:
         results = Results(plan.session.folder)  # reads every cell once
         if norm == "none":
-            return lambda name: results.climb(*name.split(": "))
+            return lambda name: results.climb(*_pair_of(name))
         return lambda arm: results.climb(NORM_ACTIVATION, arm, norm)
 
     return reader
