@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from experiments._fisher_spectrum.activation import NAMES
-from experiments._vanishing_gradients.plan import AGAIN_DEPTH, FALLS, Race
+from experiments._vanishing_gradients.plan import AGAIN, FALLS, Race
 from experiments._vanishing_gradients.results import Results
 from experiments._vanishing_gradients.start import FALLING, PAIR
 from signdyn.activations import get_activation
@@ -174,7 +174,7 @@ def _identities(results: Results) -> Stated:
         Claim(
             "deltas_same",
             ("b9", "b13"),
-            "It leaves every delta, and with them every bias's gradient, as it is.",
+            "Centering leaves every delta, and with it every bias's gradient, as it is.",
             "largest difference to raw, over the largest delta or bias gradient of the layer",
             below(EXACT),
             PROFILE,
@@ -204,7 +204,7 @@ def _identities(results: Results) -> Stated:
         Claim(
             "slopes_keep_means",
             ("b9",),
-            "Slopes change nothing about the means of units.",
+            "Slopes that multiply deltas leave the means of units as they are.",
             "largest change of |E h|^2 / E|h|^2 over layers",
             below(EXACT),
         ),
@@ -233,7 +233,7 @@ def _cures(results: Results) -> Stated:
         Claim(
             "centering_amplifies",
             ("b9", "b5"),
-            "It makes the gradients of kernels that read sigmoid units larger.",
+            "Centering makes the gradients of kernels that read sigmoid units larger.",
             "norm of a kernel's gradient before the first step, centered / raw, geometric mean "
             "over layers",
             above(1.0),
@@ -249,10 +249,10 @@ def _vanishing(results: Results) -> Stated:
         "sigmoid": ("vanish", "Deltas vanish in deep sigmoid networks", below(0.1)),
         "tanh": (
             "vanish",
-            "Deltas vanish in deep tanh networks too: they saturate",
+            "Deltas vanish in deep tanh networks, whose units saturate",
             below(0.5),
         ),
-        "relu": ("keep", "In deep ReLU networks they do not", above(0.5)),
+        "relu": ("keep", "Deltas do not vanish in deep ReLU networks", above(0.5)),
     }
     for activation, (name, sentence, rule) in told.items():
         yield (
@@ -272,8 +272,8 @@ def _vanishing(results: Results) -> Stated:
             Claim(
                 f"theory_{activation}",
                 ("b9", "b14"),
-                f"The slope of {UNITS[activation]} units says by how much, without looking at "
-                "their mean: (E[phi'^2] / E[phi^2])^(1/2) a layer.",
+                f"The slope of {UNITS[activation]} units says by how much deltas fall or grow, "
+                "without looking at any mean: (E[phi'^2] / E[phi^2])^(1/2) a layer.",
                 "factor a layer by which the rms delta falls, measured / predicted",
                 within(0.9, 1.1),
                 PROFILE,
@@ -290,7 +290,7 @@ def _means(results: Results) -> Stated:
     depth = deepest(results)
     told = {
         "relu": ("ReLU networks, whose deltas do not vanish, are off center", above(0.25)),
-        "tanh": ("Networks of tanh units behind centered inputs are not", below(0.05)),
+        "tanh": ("Networks of tanh units behind centered inputs are not off center", below(0.05)),
     }
     for activation, (sentence, rule) in told.items():
         yield (
@@ -369,8 +369,8 @@ def _factorial(results: Results) -> Stated:
             Claim(
                 f"vanishing_costs_{activation}",
                 ("b9",),
-                f"Vanishing has a price of its own in raw {UNITS[activation]} networks: first-layer "
-                f"deltas of {share:.1%} of the last layer's, at unchanged means, cost steps.",
+                f"Vanishing has a price of its own in raw {UNITS[activation]} networks: first-"
+                f"layer deltas of {share:.1%} of the last layer's, at unchanged means, cost steps.",
                 "steps to target, falling / level deltas, each at its best rate, raw",
                 above(1.0),
                 FACTORIAL,
@@ -381,7 +381,7 @@ def _factorial(results: Results) -> Stated:
             Claim(
                 f"mean_adds_{activation}",
                 ("b9", "b5"),
-                f"Centering makes that price lower in {UNITS[activation]} networks.",
+                f"Centering lowers the price of vanishing deltas in {UNITS[activation]} networks.",
                 "steps to target, falling / level deltas, of raw / of centered",
                 above(1.0),
                 FACTORIAL,
@@ -392,8 +392,8 @@ def _factorial(results: Results) -> Stated:
         Claim(
             "vanishing_costs_tanh",
             ("b9",),
-            "Networks of tanh units, which have no mean, pay less for the same vanishing than those "
-            "of ReLUs.",
+            "Networks of tanh units, which have no mean, pay less for the same vanishing than "
+            "networks of ReLUs.",
             "steps to target, falling / level deltas, raw, of ReLU / of tanh",
             above(1.0),
             FACTORIAL,
@@ -408,7 +408,10 @@ def _sigmoid(results: Results) -> Stated:
             "raw",
             "The sigmoid's slowness is all vanishing: with level deltas",
         ),
-        "both_are_all": ("centered", "Vanishing and the mean are all of it: without both"),
+        "both_are_all": (
+            "centered",
+            "The sigmoid's slowness is all vanishing and the mean: without both",
+        ),
     }
     for name, (arm, sentence) in told.items():
         yield (
@@ -449,8 +452,8 @@ def _depth(results: Results) -> Stated:
             above(1.0),
         ),
         "sigmoid": (
-            "Of sigmoid units, whose first layer is almost all mean, the factor depends on depth "
-            "by less than half either way.",
+            "The factor by which centering cuts the steps of sigmoid networks depends on depth by "
+            "less than half either way: one layer is almost all mean.",
             within(2.0 / 3.0, 1.5),
         ),
     }
@@ -512,8 +515,8 @@ def _controls(results: Results) -> Stated:
     pairs = {
         "tanh": [steps_ratio(results, "tanh", "own", d) for d in results.trained_depths],
         "again": [
-            [best_steps(results, name, arm, "own", AGAIN_DEPTH) for arm in ("raw", "again")]
-            for name in NAMES
+            [best_steps(results, AGAIN, arm, "own", d) for arm in ("raw", "again")]
+            for d in results.trained_depths[:-1]
         ],
     }
     ratios = {name: _geometric_mean_ratio(pair) for name, pair in pairs.items()}
@@ -534,9 +537,9 @@ def _controls(results: Results) -> Stated:
         Claim(
             "again",
             ("b9",),
-            "Control: raw against raw with other seeds makes no difference.",
-            "steps to target on raw, seeds / other seeds, one hidden layer, geometric mean over "
-            "activations",
+            f"Control: raw against raw with other seeds makes no difference ({AGAIN}).",
+            "steps to target on raw, seeds / other seeds, geometric mean over all depths but the "
+            "largest",
             NO_DIFFERENCE,
             control=True,
         ),

@@ -36,6 +36,11 @@ LANCZOS = 12
 """Products for lambda_max; 24 give the same to six digits."""
 
 
+BIAS_SD = 0.01
+"""Of hidden biases at the start. Where every unit below is off, a ReLU without bias would lie on
+its kink exactly, and in other coordinates rounding would decide its derivative."""
+
+
 class Weights(NamedTuple):
     """All parameters; layers beyond the depth are there, and never read.
 
@@ -111,7 +116,7 @@ def plain(activation: Array | float, depth: Array | float, weights: Weights) -> 
 
 
 def started(normal: Weights, activation: Array | float) -> Weights:
-    """Return standard normal kernels scaled as `signdyn.models.mlp.MLP` draws them."""
+    """Return standard normal weights scaled: kernels as `signdyn.models.mlp.MLP` draws them."""
     moments = jnp.array([get_activation(name).gaussian_second_moment for name in NAMES])
     moment = moments[jnp.asarray(activation).astype(int)].astype(normal.kernels.dtype)
     num_layers, width = normal.biases.shape
@@ -119,6 +124,7 @@ def started(normal: Weights, activation: Array | float) -> Weights:
     scales = (width * jnp.where(first, 1.0, moment)) ** -0.5
     return normal._replace(
         kernels=scales[:, None, None] * normal.kernels,
+        biases=BIAS_SD * normal.biases,
         readout_kernel=(width * moment) ** -0.5 * normal.readout_kernel,
     )
 

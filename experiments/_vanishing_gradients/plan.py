@@ -20,8 +20,11 @@ NAME = "vanishing_gradients"
 FALLS = {"own": 0.0, "level": LEVEL, "falling": FALLING}
 """Slopes -> factor by which deltas fall a layer, 0 for the activation's own."""
 
-AGAIN_DEPTH = 1
-"""Hidden layers of the A/A arms, raw against raw with other seeds."""
+FIRST_RATES = {"relu": 1.4, "tanh": 2.8, "sigmoid": 2.8}
+"""Rates x lambda_max at which ladders begin, to be widened from there; close to the best ones."""
+
+AGAIN = "sigmoid"
+"""Activation of the A/A arms, raw against raw with other seeds; their steps vary least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +138,13 @@ def races(config: Config) -> list[Race]:
     kinds += [(deepest, slopes) for slopes in FALLS if slopes != "own"]
     return [
         *(Race(name, *kind, arm) for name in NAMES for kind in kinds for arm in PAIR),
-        *(Race(name, AGAIN_DEPTH, "own", "again") for name in NAMES),
+        *(Race(AGAIN, depth, "own", "again") for depth in again_depths(deepest)),
     ]
+
+
+def again_depths(deepest: int) -> list[int]:
+    """Return the depths of the A/A arms: all but the largest."""
+    return depths(deepest)[:-1]
 
 
 def start_job(plan: Plan) -> tuple[Job, list[Variant]]:
@@ -201,10 +209,10 @@ def race_variant(race: Race, rate: float) -> Variant:
     return Variant(labels, point, AGAIN_OFFSET if race.arm == "again" else 0)
 
 
-def flip_variants(config: Config, rate: float) -> list[Variant]:
-    """Return descents of flipped networks, one an activation, at one rate x lambda_max."""
+def flip_variants(config: Config) -> list[Variant]:
+    """Return descents of flipped networks, one an activation, at a rate of raw's ladder."""
     arm = partial(Race, depth=config.trained_depth, slopes="own", arm="flipped")
-    return [race_variant(arm(name), rate) for name in NAMES]
+    return [race_variant(arm(name), FIRST_RATES[name]) for name in NAMES]
 
 
 def _point(activation: str, depth: int, arm: str, slopes: str, rate: float) -> descent.Point:

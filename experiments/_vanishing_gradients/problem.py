@@ -18,8 +18,8 @@ class Draw(NamedTuple):
 
     Attributes:
         batch: Digits drawn with replacement, and their classes.
-        normal: Standard normal kernels and zero biases. A shallower network is the beginning of
-            a deeper one.
+        normal: Standard normal kernels and hidden biases. A shallower network is the beginning
+            of a deeper one.
         signs: [layer + 1, unit] +1 or -1 a site, for the arm that flips.
     """
 
@@ -44,20 +44,21 @@ def pooled(data: Dataset, side: int) -> np.ndarray:
 def draw_fn(
     pixels: np.ndarray, labels: np.ndarray, num_classes: int, num_layers: int, num_examples: int
 ) -> Callable[[PRNGKeyArray], Draw]:
-    """Return the function of a key that draws digits, kernels and signs."""
+    """Return the function of a key that draws digits, weights and signs."""
     width = pixels.shape[1]
-    sizes = [num_examples, width * num_classes, (num_layers + 1) * width, num_layers * width**2]
+    sites, units = (num_layers + 1) * width, num_layers * width
+    sizes = [num_examples, width * num_classes, sites, units, units * width]
 
     def draw(key: PRNGKeyArray) -> Draw:
         # one call for all, since every call compiles a generator of its own
         normal = jax.random.normal(key, (sum(sizes),), pixels.dtype)
-        rows, readout, signs, kernels = jnp.split(normal, np.cumsum(sizes)[:-1])
+        rows, readout, signs, biases, kernels = jnp.split(normal, np.cumsum(sizes)[:-1])
         rows = jnp.minimum(jnp.floor(ndtr(rows) * len(pixels)), len(pixels) - 1).astype(int)
         return Draw(
             batch=Batch(jnp.asarray(pixels)[rows], jnp.asarray(labels)[rows]),
             normal=Weights(
                 kernels=kernels.reshape(num_layers, width, width),
-                biases=jnp.zeros((num_layers, width), pixels.dtype),
+                biases=biases.reshape(num_layers, width),
                 readout_kernel=readout.reshape(width, num_classes),
                 readout_bias=jnp.zeros(num_classes, pixels.dtype),
             ),

@@ -11,6 +11,7 @@ from experiments._fisher_spectrum.activation import NAMES
 from experiments._ladder import Climb, climb
 from experiments._vanishing_gradients.plan import FALLS, Race
 from experiments._vanishing_gradients.start import ARMS, PAIR
+from signdyn.claims import MAX_LEFT_OUT
 from signdyn.records import load
 from signdyn.report.formats import Table
 
@@ -89,7 +90,14 @@ class Results:
 
 
 def _steps(rows: xr.Dataset) -> np.ndarray:
-    return rows.steps.transpose("variant", "seed").values
+    """Return [variant, seed] steps to the target.
+
+    A rate at which too many seeds never arrive to decide anything counts as one at which none
+    does: it would be best for the ones that are lucky.
+    """
+    steps = rows.steps.transpose("variant", "seed").values
+    reliable = np.isnan(steps).mean(axis=1, keepdims=True) <= MAX_LEFT_OUT
+    return np.where(reliable, steps, np.nan)
 
 
 def facts_table(results: Results) -> Table:

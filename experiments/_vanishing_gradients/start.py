@@ -139,9 +139,12 @@ def _gap(own: Traces, raw: Traces, form: Form) -> dict[str, Array]:
 
 
 def _share(differences: Array, values: Array) -> Array:
-    """Return the largest difference over the largest value, over the last two axes."""
-    axes = (-2, -1)
-    return jnp.max(jnp.abs(differences), axis=axes) / jnp.max(jnp.abs(values), axis=axes)
+    """Return the largest difference over the largest value, over the last two axes.
+
+    No difference at all is 0, also where all values are 0: a layer of dead units has no deltas.
+    """
+    most, scale = (jnp.max(jnp.abs(array), axis=(-2, -1)) for array in (differences, values))
+    return jnp.where(most == 0.0, 0.0, most / scale)
 
 
 def _within(values: Float[Array, "... layer"], depth: Array) -> Float[Array, "... layer"]:

@@ -6,6 +6,7 @@ from experiments._ladder import Climb, Ladder, run_ladders
 from experiments._progress import SweepProgress
 from experiments._session import Job
 from experiments._vanishing_gradients.plan import (
+    FIRST_RATES,
     Plan,
     Race,
     descent_job,
@@ -16,10 +17,6 @@ from experiments._vanishing_gradients.plan import (
 )
 from experiments._vanishing_gradients.results import Results
 
-LOWEST, OCTAVES = 1.4, 1
-"""Ladders begin at this rate x lambda_max, near which networks of ReLUs train best, and span that
-many factors of two; they are widened from there."""
-
 
 def run_sweeps(plan: Plan, question: str) -> None:
     """Run what is not yet on disk."""
@@ -28,7 +25,7 @@ def run_sweeps(plan: Plan, question: str) -> None:
         (measurement, starts), descents = start_job(plan), descent_job(plan)
         entered = {race.name: race for race in races(config)}
         ladders = [_ladder(descents, race, config.rates_per_octave) for race in entered.values()]
-        flips = flip_variants(config, LOWEST)
+        flips = flip_variants(config)
         count = sum(len(ladder.rungs) for ladder in ladders) + len(flips)
         session.announce([(measurement, len(starts)), (descents, count)], question)
         total = config.seeds * (len(starts) + count * descents.steps)
@@ -42,9 +39,9 @@ def run_sweeps(plan: Plan, question: str) -> None:
 def _ladder(job: Job, race: Race, per_octave: int) -> Ladder:
     def variant(name: str, rate: float):
         del name  # one race a ladder
-        return race_variant(race, LOWEST * rate)
+        return race_variant(race, rate * FIRST_RATES[race.activation])
 
-    return Ladder(job, (race.name,), variant, range(OCTAVES * per_octave + 1), per_octave)
+    return Ladder(job, (race.name,), variant, range(per_octave + 1), per_octave)
 
 
 def _reader(plan: Plan, entered: dict[str, Race]) -> Callable[[str], Climb]:
