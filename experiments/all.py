@@ -1,6 +1,8 @@
 """Runs every experiment and writes one page of all verdicts.
 
-python -m experiments.all --preset=quick    about 4 minutes on two cores
+python -m experiments.all --preset=quick      about 5 minutes on two cores
+python -m experiments.all --preset=default    about a quarter of an hour on two cores
+python -m experiments.all --preset=paper      sized for one GPU; see docs/claims.md
 """
 
 import dataclasses
@@ -11,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from experiments import (
+    centering,
     fisher_spectrum,
     generalization,
     natural_gradient,
@@ -30,6 +33,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
     "fisher_spectrum": fisher_spectrum,
     "natural_gradient": natural_gradient,
     "sign_coherence": sign_coherence,
+    "centering": centering,
     "optimizers": optimizers,
     "negative_weights": negative_weights,
     "sigmoid_vs_tanh": sigmoid_vs_tanh,

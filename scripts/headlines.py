@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD = ROOT / "docs" / "record"
+RECORD = ROOT / "docs" / "record" / "quick"
 MARKERS = "<!-- headlines -->", "<!-- /headlines -->"
 
 ROWS = (
@@ -41,9 +41,9 @@ def headlines(record: Path = RECORD) -> str:
     environment = json.loads((record / "sign_flip" / "run.json").read_text())["environment"]
     lines += [
         "",
-        f"From `python -m experiments.all --out=docs/record` ({environment['device']}, "
+        f"From `python -m experiments.all --out=docs/record/quick` ({environment['device']}, "
         f"{environment['devices']} devices, JAX {environment['packages']['jax']}); every claim "
-        "with its rule is in `docs/record/*/claims.json`, and in the page that the command writes.",
+        "with its rule is in `docs/record/quick/*/claims.json`, and in the page that the command writes.",
     ]
     return "\n".join(lines)
 

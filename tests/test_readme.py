@@ -19,7 +19,7 @@ def test_the_headline_numbers_are_those_of_the_recorded_run():
 
 
 def test_the_recorded_run_is_of_the_quick_preset_and_decided_every_headline():
-    claims = json.loads((ROOT / "docs/record/sign_flip/claims.json").read_text())
+    claims = json.loads((ROOT / "docs/record/quick/sign_flip/claims.json").read_text())
     assert claims["command"] == "python -m experiments.sign_flip --preset=quick"
     assert claims["run"]["seeds"] == 16
 
