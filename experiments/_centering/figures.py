@@ -75,7 +75,7 @@ def _arms(results: Results) -> tuple[Figure, str]:
         "What is centered, by activation: nothing, inputs, hidden units, both by constants of the "
         "start, both by the batch's means. Above, updates to the target loss and learning rate, "
         "each arm at its own best rate; below, largest eigenvalue of the Gauss-Newton matrix at "
-        "the start. Points are seeds, bars 95% intervals of the geometric "
+        "the start. Points are the seeds that arrive, bars 95% intervals of the geometric "
         "mean."
     )
 
@@ -228,7 +228,7 @@ def _norms(results: Results) -> tuple[Figure, str]:
 
 
 def _norm_label(norm: str, arm: str) -> str:
-    return f"{'no' if norm == 'none' else norm} norm\n{arm}"
+    return f"{'no' if norm == 'none' else norm}\nnorm,\n{arm}"
 
 
 def _strip(
