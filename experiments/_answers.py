@@ -16,10 +16,11 @@ STATEMENTS = {
         Statement(
             "Most of these were negative before the first step, for usual starts are symmetric. "
             "But from a start with positive weights only, and without weight decay, every layer "
-            "has negative weights before the first epoch is over, and more as training goes on.",
+            "of a perceptron has negative weights after two steps, and with more training every "
+            "layer of the ConvNet has them too.",
             (
                 "negative_weights/from_start",
-                "negative_weights/first_epoch",
+                "negative_weights/first_steps",
                 "negative_weights/arises",
             ),
         ),

@@ -25,6 +25,14 @@ ROWS = (
     ("natural_gradient", "same_centered", "natural gradient: raw and centered differ by"),
     ("natural_gradient", "sgd_differs_centered", "gradient descent: raw and centered differ by"),
     ("natural_gradient", "race_zigzag", "turns that go back, natural minus plain, raw digits"),
+    ("negative_weights", "convnet_half", "negative share of a trained ReLU ConvNet's weights"),
+    ("negative_weights", "decay_alone", "weights whose sign weight decay alone changes"),
+    ("centering", "both", "steps, raw / centered, least over activations"),
+    ("optimizers", "gain_adam", "steps under Adam, raw / centered"),
+    ("sign_coherence", "convolution_first", "one example, a convolution's units of one sign"),
+    ("sigmoid_vs_tanh", "lead_circle", "playground (circle): steps, sigmoid / tanh"),
+    ("vanishing_gradients", "deltas_same", "deltas changed by centering, largest, relative"),
+    ("generalization", "loss_clean_relu", "test loss at equal training loss, raw / centered"),
 )
 """Experiment, claim, and what the README calls it."""
 
@@ -32,7 +40,7 @@ ROWS = (
 def headlines(record: Path = RECORD) -> str:
     """Return the table of headline numbers as Markdown, with the run they are from."""
     seeds = json.loads((record / "sign_flip" / "claims.json").read_text())["run"]["seeds"]
-    lines = [f"| measured, {seeds} seeds | effect [interval] | verdict |", "|---|---|---|"]
+    lines = [f"| measured, {seeds} seeds or so | effect [interval] | verdict |", "|---|---|---|"]
     for experiment, claim, words in ROWS:
         findings = json.loads((record / experiment / "claims.json").read_text())["findings"]
         found = next(finding for finding in findings if finding["id"] == claim)
@@ -43,7 +51,8 @@ def headlines(record: Path = RECORD) -> str:
         "",
         f"From `python -m experiments.all --out=docs/record/quick` ({environment['device']}, "
         f"{environment['devices']} devices, JAX {environment['packages']['jax']}); every claim "
-        "with its rule is in `docs/record/quick/*/claims.json`, and in the page that the command writes.",
+        "with its rule is in `docs/record/quick/*/claims.json`, and in the page that the command "
+        "writes.",
     ]
     return "\n".join(lines)
 

@@ -118,10 +118,15 @@ def _markdown(
     everything = [finding for findings in grouped.values() for finding in findings]
     yield "## Which run, and how to repeat it\n\n"
     counts = [
-        (e.name, *(sum(f["verdict"] == v for f in e.findings) for v in _VERDICTS), f"`{e.command}`")
+        (
+            e.name,
+            *(sum(f["verdict"] == v for f in e.findings) for v in _VERDICTS),
+            f"`{e.command}`",
+            _machine(e.facts),
+        )
         for e in experiments
     ]
-    yield to_markdown(Table(("experiment", *_VERDICTS, "command"), counts))
+    yield to_markdown(Table(("experiment", *_VERDICTS, "command", "run on"), counts))
     yield "\n"
     for question, findings in grouped.items():
         yield f"## {question}. {questions[question]}\n\n"
@@ -137,6 +142,18 @@ def _markdown(
 
 
 _VERDICTS = ("supported", "refuted", "inconclusive")
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    environment = facts.get("environment", {})
+    names = ("device", "devices", "platform")
+    if not all(name in environment for name in (*names, "packages", "python")):
+        return "-"
+    device, devices, platform = (environment[name] for name in names)
+    return (
+        f"{device}, {devices} {platform} device(s), JAX {environment['packages'].get('jax')}, "
+        f"Python {environment['python']}"
+    )
 
 
 def _readable(finding: Finding) -> tuple[str, ...]:

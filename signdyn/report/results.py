@@ -192,7 +192,7 @@ def _read_figures(entries: list, folder: Path, problems: list[str]) -> Iterable[
         yield FigureFile(name, str(entry.get("caption", "")), svg)
 
 
-def _read_rates(path: Path, problems: list[str]) -> Mapping[str, float]:
+def _read_rates(path: Path, problems: list[str]) -> Mapping[str, float | None]:
     """Return how often each claim's rule supports nothing; empty if that was not measured."""
     if not path.exists():
         return {}
