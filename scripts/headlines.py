@@ -39,13 +39,12 @@ ROWS = (
 
 def headlines(record: Path = RECORD) -> str:
     """Return the table of headline numbers as Markdown, with the run they are from."""
-    seeds = json.loads((record / "sign_flip" / "claims.json").read_text())["run"]["seeds"]
-    lines = [f"| measured, {seeds} seeds or so | effect [interval] | verdict |", "|---|---|---|"]
+    lines = ["| measured | effect [interval] | seeds | verdict |", "|---|---|---|---|"]
     for experiment, claim, words in ROWS:
         findings = json.loads((record / experiment / "claims.json").read_text())["findings"]
         found = next(finding for finding in findings if finding["id"] == claim)
         numbers = "{effect:.3g} [{low:.3g}, {high:.3g}]".format(**found)
-        lines.append(f"| {words} | {numbers} | {found['verdict']} |")
+        lines.append(f"| {words} | {numbers} | {found['n']} | {found['verdict']} |")
     environment = json.loads((record / "sign_flip" / "run.json").read_text())["environment"]
     lines += [
         "",

@@ -40,7 +40,7 @@ class Evidence(NamedTuple):
     Attributes:
         interval: Estimate, bounds, confidence, number of seeds used and left out.
         values: One number a seed, as plotted; may be empty.
-        p: Two-sided p-value of "no effect", or NaN where the rule tests nothing.
+        p: As `decide` finds it by the claim's rule; NaN before, and where there is no test.
         kind: What the estimate is of the values: their mean, their geometric mean as ratios, or,
             with the range of the values as the interval, every single one.
     """
@@ -295,43 +295,33 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
     return Evidence(interval, shown, kind="range")
 
 
-def ratio_evidence(
-    numerator: np.ndarray, denominator: np.ndarray, *, null: float | None = 1.0, seed: int = 0
-) -> Evidence:
+def ratio_evidence(numerator: np.ndarray, denominator: np.ndarray, *, seed: int = 0) -> Evidence:
     """Return evidence on the geometric mean over seeds of numerator / denominator.
 
     Args:
         numerator: [seed], positive; a pair with a value that is not finite is left out.
         denominator: [seed], paired by seed.
-        null: Ratio that the p-value tests against; None where the rule tests nothing.
-        seed: Of the bootstrap and the test.
+        seed: Of the bootstrap.
 
     Example:
-        >>> evidence = ratio_evidence(np.full(6, 4.0), np.full(6, 2.0), null=None)
+        >>> evidence = ratio_evidence(np.full(6, 4.0), np.full(6, 2.0))
         >>> evidence.interval.estimate, evidence.interval.low
         (2.0, 2.0)
     """
     logs = paired_log_ratio(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     interval = ratio_interval(numerator, denominator, seed=seed)
-    p = float("nan")
-    if null is not None:
-        p = paired_permutation_test(logs - np.log2(null), seed=seed)
-    return Evidence(interval, tuple((2**logs).tolist()), p, "ratio")
+    return Evidence(interval, tuple((2**logs).tolist()), kind="ratio")
 
 
-def mean_evidence(values: np.ndarray, *, null: float | None = None, seed: int = 0) -> Evidence:
+def mean_evidence(values: np.ndarray, *, seed: int = 0) -> Evidence:
     """Return evidence on the mean over seeds of ``values`` [seed].
 
     Args:
         values: One number a seed; those not finite are left out and counted.
-        null: Mean that the p-value tests against; None where the rule tests nothing.
-        seed: Of the bootstrap and the test.
+        seed: Of the bootstrap.
     """
     values = np.asarray(values, np.float64)
-    p = float("nan")
-    if null is not None:
-        p = paired_permutation_test(values - null, seed=seed)
-    return Evidence(paired_bootstrap(values, seed=seed), tuple(values.tolist()), p)
+    return Evidence(paired_bootstrap(values, seed=seed), tuple(values.tolist()))
 
 
 def decide(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Finding]:

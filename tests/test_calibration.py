@@ -32,9 +32,9 @@ def row(rule, evidence):
     ("rule", "evidence"),
     [
         (above(1.0), ratio_evidence(np.exp2(0.2 * NORMAL + 1.0), np.ones(12))),
-        (below(0.5), mean_evidence(0.1 * NORMAL, null=0.5)),
+        (below(0.5), mean_evidence(0.1 * NORMAL)),
         (above(-0.3), mean_evidence(0.1 * NORMAL)),
-        (within(0.8, 1.25), ratio_evidence(np.exp2(0.1 * NORMAL), np.ones(12), null=None)),
+        (within(0.8, 1.25), ratio_evidence(np.exp2(0.1 * NORMAL), np.ones(12))),
         (within(-1.0, 1.0), mean_evidence(0.2 * NORMAL)),
     ],
 )
@@ -58,7 +58,7 @@ def test_a_rule_that_looks_at_the_estimate_alone_supports_every_second_draw(monk
         )
 
     monkeypatch.setattr(calibration, "rule_of", careless)
-    found = row(above(0.0), mean_evidence(NORMAL + 3.0, null=0.0))
+    found = row(above(0.0), mean_evidence(NORMAL + 3.0))
     assert false_support_rate(found, num_draws=200, seed=0) == pytest.approx(0.5, abs=0.15)
 
 
@@ -79,8 +79,8 @@ def test_a_draw_exchanges_the_two_arms_of_a_ratio(monkeypatch):
     ("rule", "evidence"),
     [
         (always(0.0), exact_evidence(np.zeros(12))),
-        (within(0.8, 1.25), ratio_evidence(np.ones(12), np.ones(12), null=None)),
-        (above(0.0), mean_evidence(np.array([1.0, 2.0]), null=0.0)),
+        (within(0.8, 1.25), ratio_evidence(np.ones(12), np.ones(12))),
+        (above(0.0), mean_evidence(np.array([1.0, 2.0]))),
         (below(1e-6), exact_evidence(np.zeros(65))),
     ],
 )
@@ -90,7 +90,7 @@ def test_where_no_draw_can_be_made_there_is_no_rate(rule, evidence):
 
 def test_seeds_that_are_left_out_stay_left_out():
     values = np.where(np.arange(12) < 6, np.nan, NORMAL + 3.0)
-    found = row(above(0.0), mean_evidence(values, null=0.0))
+    found = row(above(0.0), mean_evidence(values))
     assert false_support_rate(found, num_draws=200, seed=0) == 0.0  # too few seeds decide nothing
 
 

@@ -86,8 +86,8 @@ def _least(ratio_of: Callable[[str], np.ndarray]) -> np.ndarray:
     return np.min([ratio_of(name) for name in NAMES], axis=0)
 
 
-def _ratio(values: np.ndarray, null: float | None) -> Evidence:
-    return ratio_evidence(values, np.ones_like(values), null=null)
+def _ratio(values: np.ndarray) -> Evidence:
+    return ratio_evidence(values, np.ones_like(values))
 
 
 def _which(results: Results) -> Stated:
@@ -102,7 +102,7 @@ def _which(results: Results) -> Stated:
             above(2.0),
             ARMS,
         ),
-        _ratio(_least(lambda name: steps[name, "none"] / steps[name, "both"]), 2.0),
+        _ratio(_least(lambda name: steps[name, "none"] / steps[name, "both"])),
     )
     for name in NAMES:
         yield (
@@ -115,7 +115,7 @@ def _which(results: Results) -> Stated:
                 below(NO_MORE),
                 ARMS,
             ),
-            ratio_evidence(steps[name, "input"], steps[name, "both"], null=NO_MORE),
+            ratio_evidence(steps[name, "input"], steps[name, "both"]),
         )
     yield (
         Claim(
@@ -127,7 +127,7 @@ def _which(results: Results) -> Stated:
             below(NO_MORE),
             ARMS,
         ),
-        _ratio(_least(lambda name: steps[name, "hidden"] / steps[name, "both"]), NO_MORE),
+        _ratio(_least(lambda name: steps[name, "hidden"] / steps[name, "both"])),
     )
     yield (
         Claim(
@@ -146,7 +146,6 @@ def _which(results: Results) -> Stated:
                     / (steps[name, "none"] * steps[name, "both"])
                 )
             ),
-            1.0,
         ),
     )
     yield (
@@ -171,7 +170,6 @@ def _which(results: Results) -> Stated:
                 ],
                 axis=0,
             ),
-            null=0.7,
         ),
     )
 
@@ -197,7 +195,6 @@ def _batch(results: Results) -> Stated:
             stats.gmean(
                 [_steps(results, name, "both") / _steps(results, name, "batch") for name in NAMES]
             ),
-            1.0,
         ),
     )
     yield (
@@ -217,7 +214,6 @@ def _batch(results: Results) -> Stated:
                     / results.start("lambda_max", name, "batch")
                 )
             ),
-            1.0,
         ),
     )
     yield (
@@ -235,7 +231,6 @@ def _batch(results: Results) -> Stated:
             _least(
                 lambda name: results.at_best("mean_energy_last", name, "both")[:, 1:].mean(axis=1)
             ),
-            null=0.05,
         ),
     )
 
@@ -263,7 +258,7 @@ def _doses(results: Results) -> Stated:
                 above(0.5),
                 DOSE,
             ),
-            mean_evidence(_slopes(values["lambda_max"], values["steps"]), null=0.5),
+            mean_evidence(_slopes(values["lambda_max"], values["steps"])),
         )
         yield (
             Claim(
@@ -275,7 +270,7 @@ def _doses(results: Results) -> Stated:
                 above(-1.0),
                 DOSE,
             ),
-            mean_evidence(_slopes(values["lambda_max"], values["best_rate"]), null=-1.0),
+            mean_evidence(_slopes(values["lambda_max"], values["best_rate"])),
         )
         positions = np.broadcast_to(doses(family)[0], values["tortuosity"].shape)
         yield (
@@ -287,7 +282,7 @@ def _doses(results: Results) -> Stated:
                 above(0.5),
                 DOSE,
             ),
-            mean_evidence(_rank_correlation(positions, values["tortuosity"]), null=0.5),
+            mean_evidence(_rank_correlation(positions, values["tortuosity"])),
         )
 
 
@@ -317,7 +312,7 @@ def _signs(results: Results) -> Stated:
             NO_DIFFERENCE,
             DOSE,
         ),
-        ratio_evidence(negative, positive, null=None),
+        ratio_evidence(negative, positive),
     )
     mixed = dosed("fraction")(0.5)
     yield (
@@ -344,7 +339,7 @@ def _signs(results: Results) -> Stated:
             below(NO_MORE),
             DOSE,
         ),
-        ratio_evidence(_steps(results, DOSE_ACTIVATION, mixed), both, null=NO_MORE),
+        ratio_evidence(_steps(results, DOSE_ACTIVATION, mixed), both),
     )
     raw = _steps(results, "tanh", "none")
     yield (
@@ -357,7 +352,7 @@ def _signs(results: Results) -> Stated:
             below(NO_MORE),
             ARMS,
         ),
-        ratio_evidence(raw, _steps(results, "tanh", "both"), null=NO_MORE),
+        ratio_evidence(raw, _steps(results, "tanh", "both")),
     )
 
 
@@ -374,7 +369,7 @@ def _scale(results: Results) -> Stated:
             below(NO_MORE),
             SCALE,
         ),
-        ratio_evidence(steps["scaled"], steps["input"], null=NO_MORE),
+        ratio_evidence(steps["scaled"], steps["input"]),
     )
     yield (
         Claim(
@@ -399,7 +394,6 @@ def _scale(results: Results) -> Stated:
         ),
         mean_evidence(
             np.log(steps["none"] / steps["both"]) / np.log(steps["none"] / steps["whitened"]),
-            null=0.5,
         ),
     )
     raw, centered = (condition_numbers(results, arm) for arm in ("none", "both"))
@@ -433,7 +427,6 @@ def _norms(results: Results) -> Stated:
             ratio_evidence(
                 _steps(results, NORM_ACTIVATION, "none", "layer"),
                 _steps(results, NORM_ACTIVATION, "input", "layer"),
-                null=NO_MORE,
             ),
         )
 
@@ -450,7 +443,7 @@ def _batch_norm(results: Results) -> Stated:
             NO_DIFFERENCE,
             NORM,
         ),
-        ratio_evidence(raw, centered, null=None),
+        ratio_evidence(raw, centered),
     )
     energy = results.at_best("mean_energy_first", NORM_ACTIVATION, "none", "batch")[:, 1:]
     yield (
@@ -463,7 +456,7 @@ def _batch_norm(results: Results) -> Stated:
             below(0.1),
             NORM,
         ),
-        mean_evidence(energy.mean(axis=1), null=0.1),
+        mean_evidence(energy.mean(axis=1)),
     )
     yield (
         Claim(
@@ -493,7 +486,6 @@ def _controls(results: Results) -> Stated:
         ratio_evidence(
             _steps(results, DOSE_ACTIVATION, "none"),
             _steps(results, DOSE_ACTIVATION, AGAIN),
-            null=None,
         ),
     )
     inputs, both = (_steps(results, DOSE_ACTIVATION, arm) for arm in SHIFTED)
@@ -508,7 +500,7 @@ def _controls(results: Results) -> Stated:
             ARMS,
             control=True,
         ),
-        ratio_evidence(inputs, both, null=None),
+        ratio_evidence(inputs, both),
     )
     gaps = []
     for name in NAMES:

@@ -154,7 +154,7 @@ def _worst(results: Results, name: str, *arms: str) -> np.ndarray:
 
 def _ratio(values: np.ndarray) -> Evidence:
     """Return the evidence on ratios that are made already."""
-    return ratio_evidence(values, np.ones_like(values), null=None)
+    return ratio_evidence(values, np.ones_like(values))
 
 
 def _identities(results: Results) -> Stated:
@@ -225,7 +225,7 @@ def _cures(results: Results) -> Stated:
             above(1.1),
             PROFILE,
         ),
-        ratio_evidence(first["centered"], first["raw"], null=None),
+        ratio_evidence(first["centered"], first["raw"]),
     )
     norms = {arm: results.start("kernel_gradient", "sigmoid", depth, arm)[:, 1:] for arm in PAIR}
     mean_log = np.log(norms["centered"] / norms["raw"]).mean(axis=1)
@@ -264,7 +264,7 @@ def _vanishing(results: Results) -> Stated:
                 rule,
                 PROFILE,
             ),
-            ratio_evidence(*first_and_last(results, activation, depth), null=None),
+            ratio_evidence(*first_and_last(results, activation, depth)),
         )
     for activation in told:
         first, last = first_and_last(results, activation, depth)
@@ -281,7 +281,6 @@ def _vanishing(results: Results) -> Stated:
             ratio_evidence(
                 (first / last) ** (1.0 / (depth - 1)),
                 np.full_like(first, predicted_fall(activation)),
-                null=None,
             ),
         )
 
@@ -339,7 +338,7 @@ def _speed(results: Results) -> Stated:
                 above(1.0),
                 DEPTH,
             ),
-            ratio_evidence(*steps_ratio(results, activation, "own"), null=None),
+            ratio_evidence(*steps_ratio(results, activation, "own")),
         )
     for activation in OFF_CENTER:
         yield (
@@ -352,7 +351,7 @@ def _speed(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 FACTORIAL,
             ),
-            ratio_evidence(*steps_ratio(results, activation, "level"), null=None),
+            ratio_evidence(*steps_ratio(results, activation, "level")),
         )
 
 
@@ -386,7 +385,7 @@ def _factorial(results: Results) -> Stated:
                 above(1.0),
                 FACTORIAL,
             ),
-            ratio_evidence(cost[activation, "raw"], cost[activation, "centered"], null=None),
+            ratio_evidence(cost[activation, "raw"], cost[activation, "centered"]),
         )
     yield (
         Claim(
@@ -398,7 +397,7 @@ def _factorial(results: Results) -> Stated:
             above(1.0),
             FACTORIAL,
         ),
-        ratio_evidence(cost["relu", "raw"], cost["tanh", "raw"], null=None),
+        ratio_evidence(cost["relu", "raw"], cost["tanh", "raw"]),
     )
 
 
@@ -426,7 +425,6 @@ def _sigmoid(results: Results) -> Stated:
             ratio_evidence(
                 best_steps(results, "sigmoid", arm, "level"),
                 best_steps(results, "tanh", arm, "level"),
-                null=None,
             ),
         )
     depth = trained(results)
@@ -441,7 +439,7 @@ def _sigmoid(results: Results) -> Stated:
             "rms delta, first / last hidden layer, at the target / before the first step",
             above(3.0),
         ),
-        ratio_evidence(end, first / last, null=None),
+        ratio_evidence(end, first / last),
     )
 
 
@@ -469,7 +467,7 @@ def _depth(results: Results) -> Stated:
                 above(1.0),
                 DEPTH,
             ),
-            ratio_evidence(many, one, null=None),
+            ratio_evidence(many, one),
         )
         ratios = [
             np.divide(*steps_ratio(results, activation, "own", depth))
@@ -485,7 +483,7 @@ def _depth(results: Results) -> Stated:
                 rule,
                 DEPTH,
             ),
-            ratio_evidence(*ratios, null=None),
+            ratio_evidence(*ratios),
         )
 
 
