@@ -144,7 +144,7 @@ STATEMENTS = {
         Statement(
             "Nor does it shut off a part of the space: updates of one sign span as many "
             "dimensions, and soon reach more than two orthants.",
-            ("generalization/reach_relu", "generalization/space_relu"),
+            ("generalization/reach_sigmoid", "generalization/space_sigmoid"),
             needs="refuted",
         ),
         Statement(

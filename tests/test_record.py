@@ -54,9 +54,10 @@ def test_every_rule_supports_nothing_in_at_most_one_of_twenty_draws(runs):
         assert json.loads(path.read_text())["num_draws"] >= 200
 
 
-def test_the_answers_of_the_page_are_borne_out_by_the_default_run(runs):
+@pytest.mark.parametrize("name", ["quick", "default"])
+def test_the_answers_of_the_page_are_borne_out(runs, name):
     statements = [s for thread in answered_threads() for s in thread.statements]
-    open_ones = [s.text for s in statements if not is_borne_out(s, runs["default"])]
+    open_ones = [s.text for s in statements if not is_borne_out(s, runs[name])]
     assert not open_ones, open_ones
 
 
