@@ -15,7 +15,7 @@ Claims and their decision rules: `experiments._fisher_spectrum.claims`. Negative
 flipped at random, which change no eigenvalue, and raw against raw with other weights and inputs.
 
     python -m experiments.fisher_spectrum                   about half a minute on two cores
-    python -m experiments.fisher_spectrum --preset=default  estimated at 5 minutes
+    python -m experiments.fisher_spectrum --preset=default  estimated at half a minute on two cores
 """
 
 from functools import partial

@@ -16,7 +16,7 @@ descents race to a target loss, and turns are counted. Claims and their decision
 which no method can feel; natural gradient from other seeds.
 
     python -m experiments.natural_gradient                   about a minute on two cores
-    python -m experiments.natural_gradient --preset=default  estimated at a few minutes
+    python -m experiments.natural_gradient --preset=default  about a minute on two cores
 """
 
 from functools import partial

@@ -14,7 +14,7 @@ Claims and their decision rules: `experiments._sign_flip.claims`. Negative contr
 raw with other seeds; tanh units behind centered inputs, which have little mean left to remove.
 
     python -m experiments.sign_flip                   about 3 minutes on two cores
-    python -m experiments.sign_flip --preset=default  estimated at an hour or two on two cores
+    python -m experiments.sign_flip --preset=default  estimated at 4 minutes on two cores
 """
 
 import math

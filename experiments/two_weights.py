@@ -19,7 +19,7 @@ Claims and their decision rules: `experiments._two_weights.claims`. Negative con
 raw with other digits and starts.
 
     python -m experiments.two_weights                   about 20 seconds on two cores
-    python -m experiments.two_weights --preset=default  about a minute
+    python -m experiments.two_weights --preset=default  about half a minute
 
 Headline of the quick run: at its best step 99% of the raw neuron's turns go back and it needs
 20 times the steps of the centered one; at a small step none do, and it needs 49 times as many.
