@@ -2,10 +2,7 @@
 
 python -m experiments.all --preset=quick      about 5 minutes on two cores
 python -m experiments.all --preset=default    about a quarter of an hour on two cores
-python -m experiments.all --preset=paper      sized for one GPU, estimated at some hours
-
-Of the paper preset negative_weights alone was tried: on an H200 with two CPU cores a block of its
-128 seeds takes 16 s, all its digits' networks 2.5 minutes.
+python -m experiments.all --preset=paper      sized for one GPU; never run as a whole, guessed at some hours
 """
 
 import dataclasses

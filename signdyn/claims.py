@@ -243,7 +243,7 @@ def rule_p_value(
     random, see `signdyn.stats.paired_permutation_test`. A one-sided rule's p is two-sided, since it
     can be refuted too; that of a margin is twice the larger of the one-sided p-values at its ends
     (Schuirmann, 1987). Bootstrap intervals alone would support too often where few seeds are
-    skewed: in up to 9% of draws at the end of a margin, where 2.5% is meant.
+    skewed.
 
     Args:
         rule: Of this module.
