@@ -2,7 +2,7 @@
 
 python -m experiments.all --preset=quick      about 5 minutes on two cores
 python -m experiments.all --preset=default    about a quarter of an hour on two cores
-python -m experiments.all --preset=paper      sized for one GPU, never run as a whole: some hours, at a guess
+python -m experiments.all --preset=paper      sized for one GPU: some hours, a guess, not a run
 """
 
 import dataclasses
