@@ -19,7 +19,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "platform": device.platform,
-        "device": _cpu_model() if device.platform == "cpu" else device.device_kind,
+        "device": cpu_model() if device.platform == "cpu" else device.device_kind,
         "devices": jax.local_device_count(),
         "precision": str(jax.config.jax_default_matmul_precision),  # pyrefly: ignore[missing-attribute]
         "x64": bool(jax.config.jax_enable_x64),  # pyrefly: ignore[missing-attribute]
@@ -28,7 +28,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Return the processor's name."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

@@ -1,0 +1,1 @@
+"""What is raced: every module has a tuple ``RACES``, see `scripts.bench.race`."""

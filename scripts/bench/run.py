@@ -1,0 +1,96 @@
+"""Races signdyn against its peers, side by side on this machine, and keeps the ratios.
+
+    python -m scripts.bench.run                        # every race, then docs/benchmarks.md
+    python -m scripts.bench.run --races=fisher_dense   # some of them
+
+Peers are installed by the extra `bench`, kfac-jax in an environment of its own: see
+scripts/bench/setup.sh. A race first checks that all answers agree, then lets the contenders take
+turns. Ratios are medians over rounds with the least and the most. About 15 minutes on two cores.
+"""
+
+import difflib
+import importlib
+import json
+import pkgutil
+import platform
+import sys
+import time
+from pathlib import Path
+
+from absl import app, flags
+
+import scripts.bench.races
+from scripts.bench.contest import Disagreement, hold
+from scripts.bench.race import Race
+
+RACES = flags.DEFINE_list("races", [], "Ids of the races to hold; all by default.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of every contender.", lower_bound=1)
+OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for one JSON file a race.")
+
+
+def all_races() -> dict[str, Race]:
+    """Return every race by its id, in the order of the modules' names and their tuples."""
+    found = {}
+    for module in pkgutil.iter_modules(scripts.bench.races.__path__):
+        for race in importlib.import_module(f"scripts.bench.races.{module.name}").RACES:
+            if race.id in found:
+                raise ValueError(f"two races are called {race.id}")
+            found[race.id] = race
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """Return what the races ran on."""
+    from experiments._cli import num_cores
+    from experiments._environment import cpu_model
+
+    return {"cpu": cpu_model(), "cores": num_cores(), "python": platform.python_version()}
+
+
+def main(_: list[str]) -> None:
+    """Hold the races asked for; exits with 1 if one could not be held or answers differ."""
+    races = all_races()
+    names = RACES.value or list(races)
+    for name in names:
+        if name not in races:
+            near = difflib.get_close_matches(name, races, n=1)
+            hint = f" (nearest: {near[0]})" if near else ""
+            print(f"error: there is no race {name}{hint}; races: {', '.join(races)}.")
+            sys.exit(2)
+    folder = Path(OUT.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{len(names)} races, {ROUNDS.value} rounds each, half a minute to three -> {folder}")
+    failed = []
+    for number, name in enumerate(names, 1):
+        begun = time.monotonic()
+        print(f"[{number}/{len(names)}] {name}: {races[name].work}", flush=True)
+        try:
+            held = hold(
+                races[name], rounds=ROUNDS.value, tell=lambda text: print(f"  {text}", flush=True)
+            )
+        except (Disagreement, RuntimeError) as error:
+            failed.append(name)
+            print(f"  not held: {error}")
+            continue
+        content = {**held, "machine": machine()}
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+        for bound in held["bounds"]:
+            ratio = bound["ratio"]
+            asked = f"at least {bound['at_least']}" if bound["at_least"] else ""
+            asked += f"at most {bound['at_most']}" if bound["at_most"] else ""
+            print(
+                f"  {bound['slow']} / {bound['fast']}: {ratio['median']:.3g} "
+                f"[{ratio['least']:.3g}, {ratio['most']:.3g}], {asked}: "
+                f"{'yes' if bound['holds'] else 'NO'}"
+            )
+        share = held["share_of_roof"]
+        if share:
+            print(f"  share of the roof: {share['median']:.0%}")
+        print(f"  {time.monotonic() - begun:.0f} s", flush=True)
+    if failed:
+        sys.exit(f"not held: {', '.join(failed)}")
+    print(f"wrote {folder}/*.json; python -m scripts.bench.page writes docs/benchmarks.md of them")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,57 @@
+"""The inputs that all contenders share, as NumPy arrays: digits, images, networks, batch orders.
+
+A dense network is a list of (kernel [fan_in, units], bias [units]) pairs; its activation stands
+between its layers and not after the last. Everything follows from a seed.
+"""
+
+import itertools
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+Dense = list[tuple[np.ndarray, np.ndarray]]
+
+
+@cache
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return scikit-learn's 1,797 digits: x [N, 64] float32 in [0, 1], labels [N] int32."""
+    from sklearn.datasets import load_digits
+
+    x, y = map(np.asarray, load_digits(return_X_y=True))
+    return (x / 16).astype(np.float32), y.astype(np.int32)
+
+
+def images(num_examples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return normal noise [N, 28, 28, 1] float32 and labels [N] int32 of ten classes."""
+    random = np.random.default_rng([seed, 28])
+    x = random.normal(size=(num_examples, 28, 28, 1)).astype(np.float32)
+    return x, random.integers(0, 10, num_examples).astype(np.int32)
+
+
+def dense_network(widths: Sequence[int], seed: int = 0) -> Dense:
+    """Return kernels ~ N(0, 1 / fan_in) and biases ~ N(0, .01), float32.
+
+    Args:
+        widths: Features, units of each hidden layer, outputs.
+        seed: Decides the draw.
+    """
+    random = np.random.default_rng([seed, *widths])
+    return [
+        (
+            random.normal(0, fan_in**-0.5, (fan_in, units)).astype(np.float32),
+            random.normal(0, 0.1, units).astype(np.float32),
+        )
+        for fan_in, units in itertools.pairwise(widths)
+    ]
+
+
+def num_params(widths: Sequence[int]) -> int:
+    """Return the number of parameters of a dense network."""
+    return sum((a + 1) * b for a, b in itertools.pairwise(widths))
+
+
+def batch_orders(num_seeds: int, num_examples: int, batch_size: int, steps: int) -> np.ndarray:
+    """Return [seeds, steps, batch] int32 rows, drawn with replacement for every seed."""
+    random = np.random.default_rng([num_seeds, batch_size, steps])
+    return random.integers(0, num_examples, (num_seeds, steps, batch_size)).astype(np.int32)
