@@ -28,7 +28,11 @@ LAYERS = (
 # Inside a package, modules do not import each other, unless its own order is written here.
 # A private module (`_name`) serves its whole package, whatever the order.
 INNER_LAYERS = {
-    "signdyn.analysis": (("fisher", "layers", "natural", "theory"), ("kfac", "spectrum")),
+    "signdyn.analysis": (
+        ("fisher", "layers", "theory"),
+        ("kfac", "layer_algebra"),
+        ("natural", "spectrum"),
+    ),
     "signdyn.data": (("dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
     "signdyn.models": (
         ("convolution", "norms"),

@@ -8,10 +8,8 @@ by calling ``z = tap(name, h, h @ W + b)`` in each, see :data:`signdyn.types.Tap
 and signdyn.likelihoods.
 """
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,48 +17,20 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from signdyn.analysis._independence import check_independent
 from signdyn.analysis._labels import check_labels, draw_labels, label_factor, sampler_of
+from signdyn.analysis._layer import Layer as Layer
+from signdyn.analysis._layer_gram import gram_of_layers as gram_of_layers
+from signdyn.analysis._layer_gram import layer_factor as layer_factor
+from signdyn.analysis._layer_params import Coverage as Coverage
+from signdyn.analysis._layer_params import biases as biases
+from signdyn.analysis._layer_params import columns_of_layers as columns_of_layers
+from signdyn.analysis._layer_params import coverage as coverage
+from signdyn.analysis._layer_params import layer_matrices as layer_matrices
+from signdyn.analysis._layer_params import layer_matrix as layer_matrix
+from signdyn.analysis._layer_params import layer_params as layer_params
+from signdyn.analysis._layer_params import params_of_matrices as params_of_matrices
 from signdyn.analysis._params import check_outputs
-from signdyn.analysis._units import layer_arrays
 from signdyn.likelihoods import Likelihood
 from signdyn.types import Params, TappedFn
-
-
-class Layer(NamedTuple):
-    """Inputs and deltas of one layer on N examples.
-
-    Attributes:
-        inputs: [N, T, fan_in]; T positions share the weights, T = 1 in a dense layer. For a
-            convolution a row is a patch, flattened as the kernel is.
-        deltas: [N, R, T, units], derivatives with respect to the pre-activations, one for each of
-            the R columns of the output factor; not divided by N. Their sum of outer products over
-            R is E over labels, so R is summed, and only examples are averaged.
-    """
-
-    inputs: Float[Array, "batch position fan_in"]
-    deltas: Float[Array, "batch rank position unit"]
-
-
-class Coverage(NamedTuple):
-    """Which parameters the layers hold; ``str()`` of it is a report.
-
-    Attributes:
-        covered: Paths of the leaves that belong to a layer, "path/to/leaf".
-        missing: Paths of those that do not, a batch norm's scale say.
-        num_covered: Number of parameters in ``covered``.
-        num_params: Number of all parameters.
-    """
-
-    covered: tuple[str, ...]
-    missing: tuple[str, ...]
-    num_covered: int
-    num_params: int
-
-    def __str__(self) -> str:
-        """Return the report, one line for what is in and one for what is not."""
-        lines = [f"{self.num_covered} of {self.num_params} parameters are in the layers"]
-        lines.append(f"  in:      {', '.join(self.covered) or 'none'}")
-        lines.append(f"  missing: {', '.join(self.missing) or 'none'}")
-        return "\n".join(lines)
 
 
 def fisher_layers(
@@ -190,171 +160,6 @@ def monte_carlo_fisher_layers(
     return _pull_back(name, tapped_fn, params, x, scores)
 
 
-def layer_factor(layer: Layer, *, bias: bool = True) -> Float[Array, "rows param"]:
-    r"""Return A with A^T A = the layer's block of the Fisher, mean over examples.
-
-    Exact also where positions share weights: row (n, r) is the ravel of
-    N^{-1/2} sum_t (a_nt, 1) (x) delta_nrt.
-
-    Args:
-        layer: Of :func:`fisher_layers` or one of its siblings, which decide whose block it is.
-        bias: Whether the layer has one.
-
-    Returns:
-        Array [N * R, (fan_in + bias) * units], rows example-major, columns the ravel of a matrix
-        [fan_in + bias, units] whose last row is the bias, see :func:`layer_matrix`.
-
-    Raises:
-        ValueError: If the layer's shapes disagree.
-
-    Example:
-        >>> layer = Layer(jnp.array([[[1.0, 2.0]]]), jnp.array([[[[3.0]]]]))
-        >>> print(layer_factor(layer))  # delta (a, 1)
-        [[3. 6. 3.]]
-    """
-    inputs, deltas = layer_arrays("layer_factor", *layer)
-    inputs = _with_ones(inputs) if bias else inputs
-    with jax.default_matmul_precision("highest"):
-        scores = jnp.einsum("ntf,nrtu->nrfu", inputs, deltas)
-    num_examples, rank = deltas.shape[:2]
-    return scores.reshape(num_examples * rank, -1) / math.sqrt(num_examples)
-
-
-def gram_of_layers(layers: Mapping[str, Layer], *, bias: bool = True) -> Float[Array, "rows rows"]:
-    r"""Return A A^T, for A the factor of all layers' parameters together, without forming A.
-
-    The nonzero eigenvalues of F = A^T A from a matrix of the size of the data. With one position,
-
-        (A A^T)_{(n,r),(m,s)} = (1/N) sum_layers (a_n . a_m + 1) (delta_nr . delta_ms) ,
-
-    and with weights shared over positions both products stand under sum_{t,t'}; each layer takes
-    the cheaper of that sum and of its per-example matrices.
-
-    Args:
-        layers: Of :func:`fisher_layers` or a sibling; equal N and R.
-        bias: Whether the layers have one. A network with both kinds is the sum of two calls.
-
-    Returns:
-        Array [N * R, N * R], rows example-major, symmetric and positive semidefinite up to
-        rounding. Its eigenvalues lose half the digits of a factor's squared singular values.
-
-    Raises:
-        ValueError: If there is no layer, or shapes disagree.
-
-    Example:
-        >>> layer = Layer(jnp.array([[[2.0]], [[0.0]]]), jnp.array([[[[1.0]]], [[[3.0]]]]))
-        >>> print(gram_of_layers({"dense": layer}))  # (a_n a_m + 1) delta_n delta_m / 2
-        [[2.5 1.5]
-         [1.5 4.5]]
-    """
-    arrays = [layer_arrays("gram_of_layers", *layer) for layer in layers.values()]
-    if len({deltas.shape[:2] for _, deltas in arrays}) != 1:
-        shapes = {name: layer.deltas.shape for name, layer in layers.items()}
-        raise ValueError(
-            f"gram_of_layers: expected at least one layer, all of equal N and R, got deltas of "
-            f"shapes {shapes}; pass the layers of one model on one batch."
-        )
-    with jax.default_matmul_precision("highest"):
-        grams = [_gram(_with_ones(a) if bias else a, d) for a, d in arrays]
-    return sum(grams[1:], start=grams[0])
-
-
-def layer_matrix(layer_params: Mapping[str, Array]) -> Float[Array, "parameter unit"]:
-    r"""Return a layer's parameters, or their gradient, as one matrix with the bias last.
-
-    Args:
-        layer_params: {"kernel": [..., units], "bias": [units]}; the bias may be missing. A
-            convolution's kernel is [*window, channels, units].
-
-    Returns:
-        Array [fan_in + 1, units], or [fan_in, units] without bias; its ravel has the order of the
-        columns of :func:`layer_factor`.
-
-    Raises:
-        ValueError: If there is no kernel, or anything beside kernel and bias.
-
-    Example:
-        >>> print(layer_matrix({"kernel": jnp.eye(2), "bias": jnp.array([3.0, 4.0])}))
-        [[1. 0.]
-         [0. 1.]
-         [3. 4.]]
-    """
-    kernel, bias = _kernel_and_bias("layer_matrix", layer_params)
-    matrix = kernel.reshape(-1, kernel.shape[-1])
-    return matrix if bias is None else jnp.concatenate([matrix, bias[None]])
-
-
-def layer_params(
-    matrix: Float[Array, "parameter unit"], like: Mapping[str, Array]
-) -> dict[str, Array]:
-    r"""Return the parameters that :func:`layer_matrix` makes ``matrix`` of.
-
-    Args:
-        matrix: [fan_in + 1, units], or [fan_in, units] where ``like`` has no bias.
-        like: The layer's parameters, for their names, shapes and order.
-
-    Returns:
-        A dict like ``like``.
-
-    Raises:
-        ValueError: If the matrix does not fit ``like``.
-
-    Example:
-        >>> like = {"kernel": jnp.zeros((1, 2, 1)), "bias": jnp.zeros(1)}
-        >>> print(layer_params(jnp.array([[1.0], [2.0], [3.0]]), like)["bias"])
-        [3.]
-    """
-    kernel, bias = _kernel_and_bias("layer_params", like)
-    fan_in, units = kernel.size // kernel.shape[-1], kernel.shape[-1]
-    if matrix.shape != (fan_in + (bias is not None), units):
-        raise ValueError(
-            f"layer_params: expected a matrix {(fan_in + (bias is not None), units)} for "
-            f"{kernel.shape=} {'without' if bias is None else 'with'} bias, got {matrix.shape=}."
-        )
-    parts = {"kernel": matrix[:fan_in].reshape(kernel.shape), "bias": matrix[-1]}
-    return {key: parts[key] for key in like}
-
-
-def coverage(params: Params, names: Iterable[str]) -> Coverage:
-    """Return which of a model's parameters belong to the layers called ``names``.
-
-    Args:
-        params: Any pytree of arrays, or of their shapes.
-        names: Paths of the layers' sub-trees, such as the keys of :func:`fisher_layers`, parts
-            joined by "/"; all leaves under them are covered. "" is the root.
-
-    Returns:
-        The report, leaves in the order of ``ravel_pytree``.
-
-    Raises:
-        ValueError: If there are no parameters of some name.
-
-    Example:
-        >>> params = {"dense": {"kernel": jnp.zeros((2, 3))}, "norm": {"scale": jnp.zeros(3)}}
-        >>> print(coverage(params, ["dense"]))
-        6 of 9 parameters are in the layers
-          in:      dense/kernel
-          missing: norm/scale
-    """
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    sizes = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): math.prod(jnp.shape(leaf))
-        for path, leaf in leaves
-    }
-    names = tuple(names)
-    for name in names:
-        if not any(_lies_under(path, name) for path in sizes):
-            parents = [path.rpartition("/")[0] for path in sizes]
-            near = difflib.get_close_matches(name, parents, n=1)
-            raise ValueError(
-                f"coverage: expected names of sub-trees of params, got {name!r}; "
-                + (f"did you mean {near[0]!r}?" if near else f"leaves are {', '.join(sizes)}.")
-            )
-    covered = tuple(p for p in sizes if any(_lies_under(p, name) for name in names))
-    missing = tuple(path for path in sizes if path not in covered)
-    return Coverage(covered, missing, sum(sizes[p] for p in covered), sum(sizes.values()))
-
-
 def _pull_back(
     name: str,
     tapped_fn: TappedFn,
@@ -433,50 +238,3 @@ def _shapes(
             "z = tap('dense_0', h, h @ W + b), or use signdyn.models.taps for a Flax module."
         )
     return shapes
-
-
-def _with_ones(inputs: Array) -> Array:
-    return jnp.concatenate([inputs, jnp.ones_like(inputs[..., :1])], axis=-1)
-
-
-def _gram(
-    inputs: Float[Array, "batch position fan_in"], deltas: Float[Array, "batch rank position unit"]
-) -> Float[Array, "rows rows"]:
-    """Return one layer's part of A A^T, by the cheaper way of the two."""
-    num_examples, rank, positions, units = deltas.shape
-    fan_in = inputs.shape[2]
-    if positions == 1:
-        inputs, deltas = inputs[:, 0], deltas[:, :, 0].reshape(-1, units)
-        moments = jnp.repeat(jnp.repeat(inputs @ inputs.T, rank, axis=0), rank, axis=1)
-        return moments * (deltas @ deltas.T) / num_examples
-    # Products a pair of examples: of their R matrices each, or of T x T positions.
-    if rank**2 * fan_in * units <= positions**2 * (fan_in + rank**2 * (units + 1)):
-        scores = jnp.einsum("ntf,nrtu->nrfu", inputs, deltas).reshape(num_examples * rank, -1)
-        return scores @ scores.T / num_examples
-
-    def rows_of(example: tuple[Array, Array]) -> Array:
-        a, d = example
-        return jnp.einsum(
-            "mts,mrqts->rmq",
-            jnp.einsum("tf,msf->mts", a, inputs),
-            jnp.einsum("rtu,mqsu->mrqts", d, deltas),
-        )
-
-    # Example by example: all pairs at once would need N^2 R^2 T^2 numbers.
-    rows = jax.lax.map(rows_of, (inputs, deltas))
-    return rows.reshape(num_examples * rank, -1) / num_examples
-
-
-def _lies_under(path: str, name: str) -> bool:
-    return name == "" or path == name or path.startswith(name + "/")
-
-
-def _kernel_and_bias(name: str, params: Mapping[str, Array]) -> tuple[Array, Array | None]:
-    kernel, bias = params.get("kernel"), params.get("bias")
-    if kernel is None or kernel.ndim < 2 or len(params) != 1 + (bias is not None):
-        shapes = {key: jnp.shape(value) for key, value in params.items()}
-        raise ValueError(
-            f"{name}: expected a layer of a kernel [..., units] and at most a bias [units], got "
-            f"{shapes}; a norm or an embedding is no such layer."
-        )
-    return kernel, bias

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from signdyn.models.convolution import patches
-from signdyn.types import Params, Tap, TappedFn
+from signdyn.types import Params, Tap, Tapped
 
 
 def linen_tapped(
     model: nn.Module, *args: Any, variables: Mapping[str, Any] | None = None, **kwargs: Any
-) -> TappedFn:
-    """Return ``(params, x, tap) -> model(x)`` that taps every `nn.Dense` and `nn.Conv` in it.
+) -> Tapped:
+    """Return ``(params, x, tap=None) -> model(x)`` that taps every `nn.Dense` and `nn.Conv` in it.
 
     A layer's name is the path of its parameters, "block_0/conv_1", so that it serves for
     :func:`signdyn.analysis.layers.coverage` and to look up its gradient. The inputs of a
@@ -35,7 +35,8 @@ def linen_tapped(
         **kwargs: Further keywords of its call, ``train=False`` say.
 
     Returns:
-        The tapped function; ``params`` is the module's collection of that name.
+        The tapped model; ``params`` is the module's collection of that name. Without ``tap`` it
+        is an ApplyFn.
 
     Raises:
         ValueError: When the function is called and a layer cannot be tapped: a grouped, masked,
@@ -57,7 +58,7 @@ def linen_tapped(
             outputs, _ = model.apply(collections, x, *args, mutable=mutable, **kwargs)
         return outputs
 
-    return tapped_fn
+    return Tapped(tapped_fn)
 
 
 def _interceptor(tap: Tap) -> Callable[..., Any]:
