@@ -133,7 +133,7 @@ def fisher_of_layers(
         bias: Whether the layers have one, or for each of them whether it has.
 
     Returns:
-        Array [P, P], exactly symmetric, in the order of the layers, each its matrix
+        Array [P, P], symmetric up to rounding, in the order of the layers, each its matrix
         [fan_in + 1, units] raveled: with the ``columns`` of
         :func:`signdyn.analysis.layers.columns_of_layers` and F of ``ravel_pytree``, this is
         ``F[columns][:, columns]``.
@@ -151,8 +151,6 @@ def fisher_of_layers(
     arrays = list(homogeneous_arrays("fisher_of_layers", layers, bias).values())
     with jax.default_matmul_precision("highest"):
         blocks = [[_block(one, two) for two in arrays[: k + 1]] for k, one in enumerate(arrays)]
-    for k, row in enumerate(blocks):
-        row[k] = (row[k] + row[k].T) / 2  # exactly symmetric
     count = range(len(arrays))
     return jnp.block([[blocks[i][j] if j <= i else blocks[j][i].T for j in count] for i in count])
 
