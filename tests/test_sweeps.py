@@ -14,6 +14,7 @@ from signdyn.sweeps import (
     block_program,
     grid,
     num_blocks,
+    hasty_to_compile,
     quick_to_compile,
     replica_keys,
     run_blocks,
@@ -316,13 +317,14 @@ def test_a_train_function_can_be_jitted_and_vmapped_like_any_function():
     np.testing.assert_allclose(one.loss, expected[1], rtol=3e-7)
 
 
-def test_options_for_quick_compiling_are_known_and_change_no_draw():
+@pytest.mark.parametrize(("make_options", "level"), [(quick_to_compile, 1), (hasty_to_compile, 0)])
+def test_options_for_quick_compiling_are_known_and_change_no_draw(make_options, level):
     def draw(key):
         return jax.random.normal(key, (3,)), jax.random.permutation(key, 5)
 
-    options = quick_to_compile()
+    options = make_options()
     key = jax.random.key(3)
     quick = jax.jit(draw).lower(key).compile(options)(key)
-    assert options["xla_backend_optimization_level"] == 1
+    assert options["xla_backend_optimization_level"] == level
     for fast, plain in zip(quick, jax.jit(draw)(key), strict=True):
         np.testing.assert_allclose(fast, plain, rtol=1e-12)
