@@ -1,0 +1,157 @@
+"""Writes docs/benchmarks.md from the record of the races and measurements.
+
+    python -m scripts.bench.page
+
+Reads docs/record/bench/*.json, which the commands named in the page write; prints what it wrote.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from scripts.bench.run import all_races
+
+RECORD = flags.DEFINE_string("record", "docs/record/bench", "Folder of the record.")
+PAGE = flags.DEFINE_string("page", "docs/benchmarks.md", "File to write.")
+
+HEAD = """# Benchmarks
+
+Written by `python -m scripts.bench.page` from `docs/record/bench/`. Times on a CPU are told as
+ratios only: all contenders of a race do the same work in the same minutes, in processes of their
+own, taking turns; a ratio is the median over rounds with [the least, the most]. Before the clock
+starts their answers are compared; "differs" is the relative difference from ours in the 2-norm.
+The roof is what one float32 product of 2048 x 2048 matrices makes of the same cores in the same
+rounds. "First call" is what making, compiling and the first run take, relative to ours. Repeat
+with:
+
+```sh
+./scripts/bench/setup.sh          # the peers, in .venv-bench and .venv-kfac
+.venv-bench/bin/python -m scripts.bench.run
+.venv-bench/bin/python -m scripts.bench.page
+```
+"""
+
+
+def races_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the sections of all races, by topic."""
+    topics: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        topics.setdefault(record["topic"], []).append(record)
+    parts = []
+    for topic, held in topics.items():
+        parts += [f"## {topic}", *(race_text(record) for record in held)]
+    return "\n\n".join(parts)
+
+
+def race_text(record: Mapping[str, Any]) -> str:
+    """Return one race: its work, who took how long relative to ours, and what was asked."""
+    ours, *peers = record["contenders"]
+    work = f"**{record['work']}.** `--races={record['id']}`, {record['rounds']} rounds"
+    if record["share_of_roof"]:
+        share = record["share_of_roof"]
+        work += (
+            f"; {record['flop_of']}: {record['flop'] / record['units']:.3g} FLOP a "
+            f"{record['unit']}, {share['median']:.0%} of the roof"
+        )
+    rows = [("contender", "time / ours", "first call / ours", "differs", "peak MiB")]
+    rows += [(f"**{ours['name']}**", "1", "1", "", mebibytes(ours))]
+    for peer in peers:
+        first = peer["first_seconds"] / ours["first_seconds"]
+        rows.append((named(peer), spread(peer["of_ours"]), f"{first:.2g}", differs(peer),
+                     mebibytes(peer)))  # fmt: skip
+    asked = [("asked", "", "found", "holds")]
+    for bound in record["bounds"]:
+        least = bound["at_least"] is not None
+        limit = f"at least {bound['at_least']:g}" if least else f"at most {bound['at_most']:g}"
+        asked.append(
+            (f"{bound['slow']} / {bound['fast']}", limit, spread(bound["ratio"]),
+             "yes" if bound["holds"] else "**no**")
+        )  # fmt: skip
+    return "\n\n".join([f"{work}.", table(rows), table(asked)])
+
+
+def named(contender: Mapping[str, Any]) -> str:
+    """Return a contender's name with the versions it ran."""
+    versions = ", ".join(f"{name} {version}" for name, version in contender["versions"].items())
+    return f"{contender['name']} ({versions})" if versions else contender["name"]
+
+
+def differs(contender: Mapping[str, Any]) -> str:
+    """Return how far a contender's answer is from ours, the largest of its parts."""
+    found = contender["difference"]
+    return "other work" if found is None else f"{max(found.values()):.1g}"
+
+
+def mebibytes(contender: Mapping[str, Any]) -> str:
+    """Return the peak of a contender's process."""
+    return f"{contender['peak_bytes'] / 2**20:,.0f}"
+
+
+def spread(found: Mapping[str, float]) -> str:
+    """Return median [least, most]."""
+    return "{median:.3g} [{least:.3g}, {most:.3g}]".format(**found)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first row is its head."""
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machines_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the races ran on, one line a kind of machine."""
+    kinds: dict[str, list[str]] = {}
+    for record in records:
+        machine = record["machine"]
+        kind = f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}"
+        kinds.setdefault(kind, []).append(record["id"])
+    if len(kinds) == 1:
+        return f"All races: {next(iter(kinds))}."
+    return "\n".join(f"* {kind}: {', '.join(ids)}" for kind, ids in kinds.items())
+
+
+def summary_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many bounds hold, and every one that does not."""
+    bounds = [(record, bound) for record in records for bound in record["bounds"]]
+    missed = [(record, bound) for record, bound in bounds if not bound["holds"]]
+    lines = [f"{len(bounds) - len(missed)} of {len(bounds)} bounds hold."]
+    lines += [
+        f"Not {record['id']}: {bound['slow']} / {bound['fast']}, {spread(bound['ratio'])}."
+        for record, bound in missed
+    ]
+    return "\n".join(lines)
+
+
+def read(folder: Path, name: str) -> Any:
+    """Return a file of the record, or None if it was not measured."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+SECTIONS: Mapping[str, Callable[[Any], str]] = {}
+"""Measurement -> its section; files of the record that are no races."""
+
+
+def page_text(folder: Path) -> str:
+    """Return the whole page."""
+    records = [found for name in all_races() if (found := read(folder, name))]
+    parts = [HEAD.rstrip(), machines_text(records), summary_text(records), races_text(records)]
+    for name, section in SECTIONS.items():
+        if (content := read(folder, name)) is not None:
+            parts.append(section(content))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def main(_: list[str]) -> None:
+    """Write the page."""
+    path = Path(PAGE.value)
+    path.write_text(page_text(Path(RECORD.value)))
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    app.run(main)
