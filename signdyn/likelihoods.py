@@ -40,6 +40,8 @@ class Likelihood(NamedTuple):
             are NaN; its mean is the accuracy.
         sample: ``(key, outputs [N, K]) -> labels``, one drawn from p(label | outputs) for every
             example, of a form that ``nll`` takes; None where labels cannot be drawn.
+        thin_factor: ``outputs -> [N, K, R]`` with the product of ``fisher_factor`` and fewer
+            columns, for those whose columns nobody reads; None if there is none.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Likelihood(NamedTuple):
     fisher_factor: Callable[[Array], Array]
     correct: Callable[[Array, Array], Array] = _undefined
     sample: Callable[[PRNGKeyArray, Array], Array] | None = None
+    thin_factor: Callable[[Array], Array] | None = None
 
 
 def categorical() -> Likelihood:
@@ -75,6 +78,7 @@ def categorical() -> Likelihood:
         _categorical_fisher_factor,
         _categorical_correct,
         _categorical_sample,
+        _categorical_thin_factor,
     )
 
 
@@ -170,6 +174,23 @@ def _categorical_fisher_factor(outputs: Array) -> Float[Array, "batch output out
     p, root = jnp.exp(log_p), jnp.exp(0.5 * log_p)
     eye = jnp.eye(outputs.shape[1], dtype=outputs.dtype)
     return root[:, :, None] * eye[None] - p[:, :, None] * root[:, None, :]
+
+
+def _categorical_thin_factor(outputs: Array) -> Float[Array, "batch output rank"]:
+    r"""Return B' [N, K, K - 1] with B' B'^T = diag(p) - p p^T.
+
+    With s = sqrt(p), B = diag(s)(I - s s^T). The reflection H = I - w w^T / (1 + s_K), w = s + e_K,
+    takes s to -e_K, so that I - s s^T is the product of its other columns with themselves.
+    """
+    _check_outputs("categorical", outputs)
+    if (count := outputs.shape[1]) == 1:
+        return _categorical_fisher_factor(outputs)
+    root = jnp.exp(0.5 * jax.nn.log_softmax(outputs, axis=-1))
+    others, last = root[:, :-1], root[:, -1:]
+    outer = root[:, :, None] * others[:, None, :] / (1.0 + last[:, :, None])
+    outer = outer.at[:, -1].set(others)  # w_K = s_K + 1
+    eye = jnp.eye(count, count - 1, dtype=outputs.dtype)
+    return root[:, :, None] * (eye[None] - outer)
 
 
 def _categorical_correct(outputs: Array, labels: Array) -> Float[Array, " batch"]:

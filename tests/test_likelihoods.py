@@ -52,6 +52,16 @@ def test_the_factor_squares_to_the_hessian_of_the_nll(likelihood, num_outputs, l
     )
 
 
+@pytest.mark.parametrize("num_outputs", [1, 2, 5])
+def test_a_thin_factor_has_the_product_of_the_factor_and_no_column_too_many(num_outputs):
+    outputs = jnp.concatenate([draw_outputs(num_outputs), 40 * draw_outputs(num_outputs)])
+    outputs = outputs.at[0].set(2000.0 * jnp.arange(num_outputs))
+    thin = categorical().thin_factor(outputs)
+    assert thin.shape == (12, num_outputs, max(1, num_outputs - 1))
+    expected = squared(categorical().fisher_factor(outputs))
+    np.testing.assert_allclose(squared(thin), expected, atol=1e-15)
+
+
 def own_labels(name, f):
     """Return labels and their probabilities under outputs f: all of them, or a quadrature."""
     if name == "categorical":

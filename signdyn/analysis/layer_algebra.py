@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from signdyn.analysis._layer import Bias, homogeneous_arrays
+from signdyn.analysis._layer_pairs import block_of_pairs
 from signdyn.analysis.layers import Layer
 
 Matrices = Mapping[str, Float[Array, "_parameter _unit"]]
@@ -125,8 +126,9 @@ def fisher_of_layers(
 
         F_{(a,u),(b,v)} = (1/N) sum_n (a_na b_nb) (sum_r delta_nru epsilon_nrv) ,
 
-    one product of inner dimension N, not N R, of pairs of inputs and pairs of deltas. A layer with
-    positions enters with its factor.
+    one product of inner dimension N, not N R, of pairs of inputs and pairs of deltas; in a layer's
+    own block either kind is symmetric, which leaves a quarter of the work. A layer with positions
+    enters with its factor.
 
     Args:
         layers: As in :func:`scores_of_layers`; they decide which Fisher it is.
@@ -169,12 +171,9 @@ def _block(one: Arrays, two: Arrays) -> Float[Array, "row column"]:
             for arrays in (one, two)
         )
         return A.T @ B / num_examples
-    (a, d), (b, e) = ((inputs[:, 0], deltas[:, :, 0]) for inputs, deltas in (one, two))
-    moments = jnp.einsum("na,nb->nab", a, b).reshape(num_examples, -1)
-    covariances = jnp.einsum("nru,nrv->nuv", d, e).reshape(num_examples, -1)
-    pairs = moments.T @ covariances / num_examples
-    pairs = pairs.reshape(a.shape[1], b.shape[1], d.shape[2], e.shape[2])
-    return pairs.transpose(0, 2, 1, 3).reshape(a.shape[1] * d.shape[2], -1)
+    dense_one = one[0][:, 0], one[1][:, :, 0]
+    dense_two = dense_one if one is two else (two[0][:, 0], two[1][:, :, 0])
+    return block_of_pairs(dense_one, dense_two)
 
 
 def _fitting(name: str, layers: Mapping[str, Layer], matrices: Matrices) -> dict[str, Arrays]:
