@@ -163,8 +163,12 @@ def _gaussian(variance: float) -> Likelihood:
 def _categorical_nll(outputs: Array, labels: Array) -> Float[Array, " batch"]:
     # The label's entry is picked by a mask: its gradient needs no scatter, which is slow on CPU.
     mask = _categorical_mask(outputs, labels)
-    log_p = jnp.sum(jnp.where(mask, jax.nn.log_softmax(outputs, axis=-1), 0.0), axis=-1)
-    return jnp.where(jnp.any(mask, axis=-1), -log_p, jnp.nan)
+    # The largest logit is subtracted first, so that neither sum loses digits nor overflows.
+    largest = jax.lax.stop_gradient(jnp.max(outputs, axis=-1, keepdims=True))
+    shifted = outputs - largest
+    normalizer = jnp.log(jnp.sum(jnp.exp(shifted), axis=-1))
+    nll = normalizer - jnp.sum(jnp.where(mask, shifted, 0.0), axis=-1)
+    return jnp.where(jnp.any(mask, axis=-1), nll, jnp.nan)
 
 
 def _categorical_fisher_factor(outputs: Array) -> Float[Array, "batch output output"]:

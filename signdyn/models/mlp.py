@@ -9,6 +9,8 @@ Any Flax module can be trained by `signdyn.training` that keeps the conventions 
 * it perturbs each layer's pre-activations as ``deltas/<layer>_delta``;
 * ``matched(params, sites, means)`` returns the parameters that give the same function with
   ``sites`` as ``params`` give without;
+* ``params[<layer>]`` holds the kernel and the bias that the layer reads; if it holds others, of
+  which these are a linear function, the model has that function as ``unmapped(params)``;
 * if it normalizes over the batch, it sows each such layer's moments as
   ``norms/<layer>_moments`` and takes as ``__call__(..., norms=None)`` those to use, by the
   layer's name (by default the batch's own).

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from signdyn.centering import Site
 from signdyn.likelihoods import Likelihood
+from signdyn.models._gradients import layer_gradient
 from signdyn.models.norms import Moments
 from signdyn.types import Params
 
@@ -104,22 +105,29 @@ def trace_batch(
         jax.eval_shape(lambda p: _apply(model, p, x, sites, ["deltas"])[1]["deltas"], params),
     )
 
-    def mean_nll(params, taps):
-        outputs, sown = model.apply(
-            {"params": params, "deltas": taps}, x, sites, mutable=["traces", "means", "norms"]
-        )
+    names = model.layer_names
+    others = {name: value for name, value in params.items() if name not in names}
+
+    def mean_nll(others, taps):
+        variables = {"params": {**params, **others}, "deltas": taps}
+        outputs, sown = model.apply(variables, x, sites, mutable=["traces", "means", "norms"])
         return jnp.mean(likelihood.nll(outputs, y)), (outputs, sown)
 
-    (loss, (outputs, sown)), (grads, tap_grads) = jax.value_and_grad(
+    (loss, (outputs, sown)), (grads, taps) = jax.value_and_grad(
         mean_nll, argnums=(0, 1), has_aux=True
-    )(params, taps)
-    names = model.layer_names
+    )(others, taps)
+    inputs = [sown["traces"][f"{name}_inputs"] for name in names]
+    deltas = [taps[f"{name}_delta"] for name in names]  # over N, as the loss is the mean
+    for name, h, d in zip(names, inputs, deltas, strict=True):
+        grads[name] = layer_gradient(params[name], h, d)
+    if hasattr(model, "unmapped"):
+        (grads,) = jax.vjp(model.unmapped, params)[1](grads)
     return Traces(
         loss=loss,
         grads=grads,
         outputs=outputs,
-        inputs=tuple(sown["traces"][f"{name}_inputs"] for name in names),
-        deltas=tuple(num_examples * tap_grads[f"{name}_delta"] for name in names),
+        inputs=tuple(inputs),
+        deltas=tuple(num_examples * d for d in deltas),
         **_statistics(model, sown)._asdict(),
     )
 
