@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import app, flags
 
-from scripts.bench.run import all_races
+from scripts.bench.races import all_races
 
 RECORD = flags.DEFINE_string("record", "docs/record/bench", "Folder of the record.")
 PAGE = flags.DEFINE_string("page", "docs/benchmarks.md", "File to write.")

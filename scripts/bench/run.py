@@ -9,42 +9,20 @@ turns. Ratios are medians over rounds with the least and the most. About 15 minu
 """
 
 import difflib
-import importlib
 import json
-import pkgutil
-import platform
 import sys
 import time
 from pathlib import Path
 
 from absl import app, flags
 
-import scripts.bench.races
 from scripts.bench.contest import Disagreement, hold
-from scripts.bench.race import Race
+from scripts.bench.machine import machine
+from scripts.bench.races import all_races
 
 RACES = flags.DEFINE_list("races", [], "Ids of the races to hold; all by default.")
 ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of every contender.", lower_bound=1)
 OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for one JSON file a race.")
-
-
-def all_races() -> dict[str, Race]:
-    """Return every race by its id, in the order of the modules' names and their tuples."""
-    found = {}
-    for module in pkgutil.iter_modules(scripts.bench.races.__path__):
-        for race in importlib.import_module(f"scripts.bench.races.{module.name}").RACES:
-            if race.id in found:
-                raise ValueError(f"two races are called {race.id}")
-            found[race.id] = race
-    return found
-
-
-def machine() -> dict[str, str | int]:
-    """Return what the races ran on."""
-    from experiments._cli import num_cores
-    from experiments._environment import cpu_model
-
-    return {"cpu": cpu_model(), "cores": num_cores(), "python": platform.python_version()}
 
 
 def main(_: list[str]) -> None:
