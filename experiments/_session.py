@@ -26,6 +26,9 @@ COMPILE_SECONDS = 4.0
 """CPU seconds a program was seen to take to trace and compile."""
 
 
+FEW_STEPS = 12
+"""A brief job of no more steps is not worth optimizing: compiling it would take longer."""
+
 AGAIN_OFFSET = 1_000_000
 """Added to the seeds of an A/A arm: same variant, other draws."""
 
@@ -111,6 +114,7 @@ class Session:
         self._programs: dict[str, Future] = {}
         self._announced: list[Group] = []
         self._traced: dict[str, Any] = {}
+        self._compile_seconds: list[float] = []
         self._brief: set[str] = set()
         self._measurements: set[str] = set()
         self._cells_run = 0
@@ -129,7 +133,9 @@ class Session:
         """
         self._announced = [job.group for job, _ in jobs]
         self._brief = {job.group.name for job, _ in jobs if job.brief}
-        self._measurements = {job.group.name for job, _ in jobs if job.brief and job.steps == 1}
+        self._measurements = {
+            job.group.name for job, _ in jobs if job.brief and job.steps <= FEW_STEPS
+        }
         seeds, devices = len(self.layout.seeds), self.layout.devices
         replicas = sum(variants * seeds for _, variants in jobs)
         steps = sum(variants * seeds * job.steps for job, variants in jobs)
@@ -188,13 +194,17 @@ class Session:
         self.finish()
 
     def finish(self) -> None:
-        """Add the wall time to run.json, if anything ran; let the compiler threads go."""
+        """Add wall time and time of compiling to run.json, if anything ran; let threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         path = self.folder / "run.json"
         content = read_json(path)
         if self._cells_run or "wall_seconds" not in content:
             seconds = round(time.monotonic() - self.begun, 1)
-            write_json(path, {**content, "wall_seconds": seconds})
+            compiling = {
+                "programs": len(self._compile_seconds),
+                "thread_seconds": round(sum(self._compile_seconds), 1),
+            }
+            write_json(path, {**content, "wall_seconds": seconds, "compiling": compiling})
 
     def _program(self, group: Group) -> Callable:
         if group.name not in self._programs:
@@ -212,13 +222,13 @@ class Session:
         return program.trace(*self._arguments(group))
 
     def _compile(self, group: Group) -> Callable:
-        layout = self.layout
+        begun = time.monotonic()
+        on_cpu = self.layout.devices[0].platform == "cpu"
         with self.precision():
             traced = self._traced.pop(group.name, None) or self._trace(group)
-            lowered = traced.lower()
-            if layout.devices[0].platform != "cpu":
-                return lowered.compile()
-            return lowered.compile(self._compiler_options(group))
+            program = traced.lower().compile(self._compiler_options(group) if on_cpu else None)
+        self._compile_seconds.append(time.monotonic() - begun)
+        return program
 
     def _compiler_options(self, group: Group) -> dict[str, Any]:
         if group.name in self._measurements:

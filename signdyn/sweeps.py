@@ -7,12 +7,11 @@ with one device or eight each block runs the same program on the same replicas, 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import PartitionSpec
@@ -105,7 +104,7 @@ def replica_keys(root: int, seeds: Sequence[int]) -> Key[Array, " seed"]:
     # one small program, whatever the number of seeds
     distinct, place = np.unique(np.asarray(seeds), return_inverse=True)
     data = [np.asarray(_folded_in(root, int(seed))) for seed in distinct]
-    return jax.random.wrap_key_data(jnp.asarray(np.stack(data)[place]))
+    return jax.random.wrap_key_data(jax.device_put(np.stack(data)[place]))
 
 
 @jax.jit
@@ -219,15 +218,19 @@ def seed_draws(train_fn: TrainFn, keys: Key[Array, " replica"]) -> Callable[[np.
     """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn once, alone."""
     data = np.asarray(jax.random.key_data(keys))
     _, first, place = np.unique(data, axis=0, return_index=True, return_inverse=True)
-    options = quick_to_compile() if jax.default_backend() == "cpu" else None
-    draw_one = jax.jit(
-        lambda key: train_fn.draw(jax.random.wrap_key_data(key)), compiler_options=options
-    )
+    draw_one = _draw_program(train_fn.draw)
     draws = [jax.tree.map(np.asarray, draw_one(data[row])) for row in first]
     place = place.reshape(-1)
     return lambda rows: jax.tree.map(
         lambda *leaves: np.stack(leaves), *(draws[place[row]] for row in rows)
     )
+
+
+@lru_cache(maxsize=64)
+def _draw_program(draw: Callable[[Array], Draw]) -> Callable[[np.ndarray], Draw]:
+    # one for all sweeps of the same draw; takes a key's data, since to index keys is a program too
+    options = quick_to_compile() if jax.default_backend() == "cpu" else None
+    return jax.jit(lambda data: draw(jax.random.wrap_key_data(data)), compiler_options=options)
 
 
 def block_program(

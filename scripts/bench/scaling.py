@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments._cli import configure_jax, num_cores
 from scripts.bench import tasks
@@ -180,6 +180,8 @@ def slope(sizes: Sequence[float], times: Sequence[float]) -> float:
 
 def draw(curves: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     """Draw the curves with the lines of the expected exponents."""
+    from matplotlib.ticker import NullLocator
+
     from signdyn.report.figures import panels
     from signdyn.report.style import look, restyle, save_figure
 
@@ -197,12 +199,17 @@ def draw(curves: Sequence[Mapping[str, Any]], folder: Path) -> Path:
             ax.loglog(sizes, line, ls="--", lw=1.0, color="#8a8a8a")
             ax.loglog(sizes, times, marker=measured.marker, ms=3.5, lw=1.2, color=measured.color)
             ax.set_xlabel(curve["size"])
+            shown = sizes[:: max(1, len(sizes) // 4)]
+            ax.set_xticks(shown, [f"{size:,}" for size in shown], minor=False)
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.set_ylim(0.7 * times.min(), 1.5 * times.max())
         save_figure(figure, folder, "scaling")
     return folder / "scaling.svg"
 
 
 def main(_: list[str]) -> None:
     """Measure every axis, write the record and the figure."""
+    logging.set_verbosity(logging.WARNING)
     configure_jax(num_cores())
     print(f"{len(AXES)} axes, {ROUNDS.value} rounds each: about 4 minutes on two cores", flush=True)
     folder = Path(OUT.value)
