@@ -30,8 +30,10 @@ LAYERS = (
 INNER_LAYERS = {
     "signdyn.analysis": (
         ("fisher", "layers", "theory"),
-        ("kfac", "layer_algebra"),
+        ("kfac", "layer_algebra", "_whole"),
+        ("_fisher_spectrum",),
         ("natural", "spectrum"),
+        ("layer_natural",),
     ),
     "signdyn.data": (("dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
     "signdyn.models": (

@@ -7,13 +7,13 @@ float32 factor the first error is the smaller one down to lambda / lambda_max of
 JAX.
 """
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 BITS = 27
 """Bisections: sigma is found to 2^-27 sigma_max, a fraction of float32's epsilon."""
@@ -24,26 +24,39 @@ def can_widen(dtype: jnp.dtype) -> bool:
     return jnp.finfo(dtype).bits < 64 and jax.default_backend() != "tpu"
 
 
-@contextlib.contextmanager
-def wide() -> Iterator[None]:
-    """Let float64 exist in here, also in a program that has none elsewhere."""
-    with jax.enable_x64(True):
-        yield
-
-
-def eigenvalues_of_wide(
-    gram: Float[Array, "row row"], rank: int, size: int, dtype: jnp.dtype
+def wide_eigenvalues(
+    gram_of: Callable[[Any], Float[Array, "row row"]], parts: Any, rank: int, size: int
 ) -> Float[Array, " size"]:
-    """Return ``size`` eigenvalues of a float64 Gram matrix in ``dtype``: ``rank``, then zeros.
+    """Return ``size`` eigenvalues of the Gram matrix of ``parts``: ``rank`` of it, then zeros.
 
-    To be called inside of :func:`wide`. Descending and never negative: what rounding makes
-    negative is smaller than epsilon of float64 times lambda_max, and counts as zero.
+    Descending and never negative: what rounding makes negative is smaller than epsilon of float64
+    times lambda_max, and counts as zero.
+
+    Args:
+        gram_of: Forms the matrix in the dtype of its argument, which is ``parts`` in float64.
+        parts: Pytree of arrays of one narrower dtype, which is that of the eigenvalues too.
+        rank: Largest rank that the matrix can have.
+        size: At least ``rank``.
     """
-    with jax.default_matmul_precision("highest"):
-        sigma = lax.platform_dependent(gram, cpu=_by_bisection, default=_by_eigh)
-    found = (sigma[:rank] ** 2).astype(dtype)
-    # Zeros of a matrix with a NaN are undefined too.
-    return jnp.concatenate([found, jnp.zeros(size - rank, dtype) * found[0]])
+    dtype = jax.tree.leaves(parts)[0].dtype
+
+    # A program may have no float64 but in the scope in which it is traced, and vmap traces again:
+    # it is kept out, one matrix after the other, which LAPACK's threads want in any case.
+    @jax.custom_batching.sequential_vmap
+    def eigenvalues(parts: Any) -> Float[Array, " size"]:
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+            gram = gram_of(jax.tree.map(lambda part: part.astype(jnp.float64), parts))
+            sigma = lax.platform_dependent(gram, cpu=_by_bisection, default=_by_eigh)
+            found = (sigma[:rank] ** 2).astype(dtype)
+            # Zeros of a matrix with a NaN are undefined too.
+            return jnp.concatenate([found, jnp.zeros(size - rank, dtype) * found[0]])
+
+    return eigenvalues(parts)
+
+
+def num_bytes(size: int) -> int:
+    """Return the peak of forming a Gram matrix [size, size] and finding its eigenvalues."""
+    return 8 * 3 * size**2
 
 
 def _by_eigh(gram: Float[Array, "row row"]) -> Float[Array, " row"]:
@@ -59,30 +72,29 @@ def _by_bisection(gram: Float[Array, "row row"]) -> Float[Array, " row"]:
     """
     _, diagonal, off_diagonal, _ = lax.linalg.tridiagonal(gram)
     size = diagonal.shape[0]
-    squares = jnp.concatenate([jnp.zeros(1, gram.dtype), off_diagonal**2])
-    around = jnp.sqrt(squares)
-    above = jnp.max(jnp.abs(diagonal) + around + jnp.append(around[1:], 0.0))  # Gershgorin
+    around = jnp.pad(jnp.abs(off_diagonal), 1)
+    above = jnp.max(jnp.abs(diagonal) + around[:-1] + around[1:])  # Gershgorin
     smallest = jnp.maximum(jnp.finfo(gram.dtype).tiny, jnp.finfo(gram.dtype).eps ** 2 * above)
 
-    def count_below(sigma: Float[Array, " row"]) -> Float[Array, " row"]:
-        shift = sigma**2
+    def guarded(pivot: Float[Array, " row"]) -> Float[Array, " row"]:
+        return jnp.where(jnp.abs(pivot) < smallest, -smallest, pivot)
 
-        def pivot(k: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def count_below(sigma: Float[Array, " row"]) -> Int[Array, " row"]:
+        def eliminate(k: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
             last, count = state
-            now = diagonal[k] - shift - squares[k] / last
-            now = jnp.where(jnp.abs(now) < smallest, -smallest, now)
+            now = guarded(diagonal[k] - sigma**2 - off_diagonal[k - 1] ** 2 / last)
             return now, count + (now < 0.0)
 
-        start = jnp.ones(size, gram.dtype), jnp.zeros(size, jnp.int32)
-        return lax.fori_loop(0, size, pivot, start)[1]
+        first = guarded(diagonal[0] - sigma**2)
+        return lax.fori_loop(1, size, eliminate, (first, (first < 0.0).astype(jnp.int32)))[1]
 
-    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = (low + high) / 2
         is_above = count_below(middle) <= jnp.arange(size)
         return jnp.where(is_above, middle, low), jnp.where(is_above, high, middle)
 
-    bounds = jnp.zeros(size, gram.dtype), jnp.full(size, jnp.sqrt(above))
-    low, high = lax.fori_loop(0, BITS, halve, bounds)
-    # A NaN compares as false everywhere: it is put back by hand.
-    return ((low + high) / 2 + 0.0 * above)[::-1]
+    high = jnp.full(size, jnp.sqrt(above))
+    # A NaN compares as false everywhere: it stays in the lower bound.
+    low, high = lax.fori_loop(0, BITS, halve, (0.0 * high, high))
+    return ((low + high) / 2)[::-1]

@@ -186,7 +186,17 @@ def _pull_back(
         return tapped_fn(params, x, tap), seen
 
     with jax.default_matmul_precision("highest"):
-        zeros = {layer: jnp.zeros(z.shape, z.dtype) for layer, (_, z) in shapes.items()}
+        # Under shard_map a derivative by what devices share is summed over them: these zeros are
+        # made of what each device has.
+        own = [
+            jnp.where(False, leaf.ravel()[0], 0)
+            for leaf in jax.tree.leaves((params, x))
+            if leaf.size
+        ]
+        zeros = {
+            layer: sum((zero.astype(z.dtype) for zero in own), jnp.zeros(z.shape, z.dtype))
+            for layer, (_, z) in shapes.items()
+        }
         outputs, pull, seen = jax.vjp(perturbed, zeros, has_aux=True)
         # Examples are independent: one pass for the batch gives every example its own deltas.
         columns = jnp.moveaxis(factor_of(outputs).astype(outputs.dtype), -1, 0)

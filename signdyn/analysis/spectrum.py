@@ -16,22 +16,17 @@ May import JAX, signdyn.types, signdyn.likelihoods, signdyn.analysis.fisher and 
 of signdyn.analysis.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Key, Shaped
+from jaxtyping import Array, Float, Key
 
 from signdyn.analysis import _tsqr
-from signdyn.analysis._independence import check_independent
+from signdyn.analysis._fisher_spectrum import FisherSpectrum as FisherSpectrum
+from signdyn.analysis._fisher_spectrum import fisher_spectrum as fisher_spectrum
 from signdyn.analysis._lanczos import MatVec, dtype_of, quadrature, ritz_pairs
-from signdyn.analysis._params import check_outputs, flatten
-from signdyn.analysis.fisher import fisher_factor
-from signdyn.likelihoods import Likelihood
-from signdyn.types import ApplyFn, Params
-
-GIB = 2**30
 
 
 def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
@@ -65,124 +60,6 @@ def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
     with jax.default_matmul_precision("highest"):
         R = jnp.linalg.qr(A if rows >= params else A.T, mode="r")
         return _tsqr.squared_singular_values(R, min(rows, params), params)
-
-
-class FisherSpectrum(NamedTuple):
-    """All eigenvalues of a Fisher, and how they were computed.
-
-    Attributes:
-        eigenvalues: Array [P], descending, in nats / parameter^2, independent of N.
-        method: "tall" or "dual".
-        peak_bytes: What it was estimated to need at its peak, see :func:`fisher_spectrum`.
-    """
-
-    eigenvalues: Float[Array, " param"]
-    method: str
-    peak_bytes: int
-
-
-def fisher_spectrum(
-    apply_fn: ApplyFn,
-    likelihood: Likelihood,
-    params: Params,
-    x: Shaped[Array, "batch ..."],
-    *,
-    method: Literal["auto", "tall", "dual"] = "auto",
-    max_bytes: int = 4 * GIB,
-    chunk: int | None = None,
-) -> FisherSpectrum:
-    r"""Return all P eigenvalues of the Fisher of a model, as squared singular values of its factor.
-
-    The factor A [rows, P], rows = N R, is that of :func:`signdyn.analysis.fisher.fisher_factor`.
-
-    * "tall", the cheaper one for rows >= P: R of A = QR, from one chunk of examples after the
-      other. A is never held; memory is 3 P^2 numbers and two chunks.
-    * "dual", the cheaper one for rows < P: R of A^T = QR. Memory is 2 rows P + rows^2 numbers.
-
-    Both reach the accuracy of :func:`spectrum_of_gram`, which tells what float32 resolves.
-
-    Args:
-        apply_fn: Pure ``(params, x) -> outputs``; must treat examples independently
-            (no batch normalization in training mode).
-        likelihood: Observation model, see :mod:`signdyn.likelihoods`.
-        params: Point at which to evaluate F; any pytree of float arrays.
-        x: The N inputs over which the expectation is taken.
-        method: One of the above, or "auto": the cheaper one if it fits, else the other.
-        max_bytes: Most that the arrays may take at the peak, estimated before anything runs: the
-            factor's parts and what QR needs, not the network's own activations. Under ``vmap``
-            every seed of the batch takes as much.
-        chunk: Examples whose rows are formed together, at most N; by default as many as make
-            about P rows, and no fewer than 1024.
-
-    Returns:
-        The :class:`FisherSpectrum`. Where rows < P, the last P - rows eigenvalues are the exact
-        zeros that F must have. A name is no array: under ``jit`` and ``vmap`` return its
-        ``eigenvalues``.
-
-    Raises:
-        ValueError: If no method asked for fits in ``max_bytes``, ``method`` or ``chunk`` is not
-            one of the above, or as :func:`signdyn.analysis.fisher.fisher_factor`.
-
-    Example:
-        >>> from signdyn.likelihoods import gaussian
-        >>> x = jnp.array([[1.0, 0.0], [0.0, 2.0]])
-        >>> spectrum = fisher_spectrum(lambda w, x: x @ w, gaussian(), jnp.zeros((2, 1)), x)
-        >>> print(spectrum.eigenvalues, spectrum.method)  # E[x x^T] = diag(1/2, 2)
-        [2.  0.5] tall
-    """
-    flatten("fisher_spectrum", params)
-    check_outputs("fisher_spectrum", apply_fn, params, x)
-    check_independent("fisher_spectrum", apply_fn, params, x)
-    num_examples = x.shape[0]
-
-    def factor(params: Params, x: Array) -> Float[Array, "rows param"]:
-        return fisher_factor(apply_fn, likelihood, params, x)
-
-    one = jax.eval_shape(factor, params, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
-    (rank, dim), rows = one.shape, one.shape[0] * num_examples
-    if chunk is None:
-        # Shorter chunks than 1024 rows would be all overhead.
-        chunk = _tsqr.even_chunk(num_examples, -(-max(dim, 1024) // rank))
-    if not 1 <= chunk <= num_examples:
-        raise ValueError(
-            f"fisher_spectrum: expected 1 <= chunk <= the {num_examples} examples, got {chunk=}; "
-            "leave it out for chunks of about as many rows as there are parameters."
-        )
-    needs = {
-        "tall": _tsqr.tall_bytes(dim, chunk * rank, -(-num_examples // chunk), one.dtype.itemsize),
-        "dual": _tsqr.dual_bytes(dim, rows, one.dtype.itemsize),
-    }
-    chosen = _choose_method(method, needs, max_bytes, "tall" if rows >= dim else "dual")
-
-    def window(start: int | Array) -> Float[Array, "chunk rank param"]:
-        A = factor(params, lax.dynamic_slice_in_dim(x, start, chunk))
-        return A.reshape(chunk, rank, dim) * (chunk / num_examples) ** 0.5
-
-    with jax.default_matmul_precision("highest"):
-        if chosen == "tall":
-            R = _tsqr.triangular_factor(window, num_examples, chunk)
-        else:
-            R = jnp.linalg.qr(_tsqr.collect(window, num_examples, chunk).T, mode="r")
-        eigenvalues = _tsqr.squared_singular_values(R, min(rows, dim), dim)
-    return FisherSpectrum(eigenvalues, chosen, needs[chosen])
-
-
-def _choose_method(method: str, needs: dict[str, int], max_bytes: int, cheaper: str) -> str:
-    """Return the first that fits of the methods asked for, the cheaper one first, or raise."""
-    if method not in ("auto", *needs):
-        raise ValueError(
-            f"fisher_spectrum: expected method 'auto', 'tall' or 'dual', got {method!r}."
-        )
-    candidates = sorted(needs, key=lambda name: name != cheaper) if method == "auto" else [method]
-    for name in candidates:
-        if needs[name] <= max_bytes:
-            return name
-    tall, dual, available = (n / GIB for n in (needs["tall"], needs["dual"], max_bytes))
-    raise ValueError(
-        f"fisher_spectrum: {method=} needs {tall:.3g} GiB tall, {dual:.3g} GiB dual, has "
-        f"{available:.3g} GiB: raise max_bytes, use fewer examples, or top_eigenpairs / "
-        "spectral_density, which are matrix-free."
-    )
 
 
 class Conditioning(NamedTuple):

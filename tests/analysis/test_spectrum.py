@@ -371,7 +371,7 @@ def test_the_top_fisher_pair_of_each_seed_equals_the_dense_one_in_float32():
         ),
         (
             lambda: network_spectrum(draw_params(0), draw_inputs(4), max_bytes=1024),
-            r"needs .*e-06 GiB tall, .*e-06 GiB dual, has 9.54e-07 GiB: raise max_bytes",
+            r"needs .*e-06 GiB dual, .*e-06 GiB tall, has 9.54e-07 GiB: raise max_bytes",
         ),
         (lambda: top(4, 0), "1 <= k"),
         (lambda: top(4, 5), "k=5.*dim=4; raise num_iterations"),
