@@ -34,15 +34,16 @@ def layer_gradient(
         >>> print(grads["kernel"].T, grads["bias"])
         [[3. 6.]] [3.]
     """
-    rows, d = inputs.reshape(-1, inputs.shape[-1]), deltas.reshape(-1, deltas.shape[-1])
-    kernel = jax.lax.platform_dependent(rows, d, cpu=_by_rows, default=_by_columns)
-    return {"kernel": kernel.reshape(layer["kernel"].shape), "bias": jnp.sum(d, axis=0)}
+    # batch last, as convolutions have it: then nothing is moved
+    read, d = inputs.T.reshape(inputs.shape[-1], -1), deltas.T.reshape(deltas.shape[-1], -1)
+    kernel = jax.lax.platform_dependent(read, d, cpu=_by_rows, default=_product)
+    return {"kernel": kernel.reshape(layer["kernel"].shape), "bias": jnp.sum(d, axis=1)}
 
 
-def _by_columns(rows: Array, deltas: Array) -> Float[Array, "fan_in units"]:
-    return rows.T @ deltas
+def _product(columns: Array, deltas: Array) -> Float[Array, "fan_in units"]:
+    return columns @ deltas.T
 
 
-def _by_rows(rows: Array, deltas: Array) -> Float[Array, "fan_in units"]:
-    # without the barrier XLA folds the transposition into the product
-    return jax.lax.optimization_barrier(rows.T) @ deltas
+def _by_rows(columns: Array, deltas: Array) -> Float[Array, "fan_in units"]:
+    # without the barrier XLA folds the transposition that made the columns into the product
+    return _product(jax.lax.optimization_barrier(columns), deltas)

@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
+import jax
 from jaxtyping import Array, Float
 
 from signdyn.activations import Activation, get_activation
@@ -27,6 +28,7 @@ from signdyn.models.convolution import (
     max_pool,
     mean_pool,
     num_positions,
+    swap_batch_and_channels,
 )
 from signdyn.models.layers import Pass, Shapes, check_norm, draw_kernels, matched_params
 from signdyn.models.norms import Moments
@@ -124,13 +126,14 @@ class CNN(nn.Module):
             key, moment = self.make_rng("params"), activation.gaussian_second_moment
             kernels = draw_kernels(key, shapes, moment, x.dtype)
         layers = Pass(self, shapes, sites, means, norms, kernels, self.norm, self.num_groups)
-        a = as_images("CNN", x, self.input_shape)
+        a = swap_batch_and_channels(as_images("CNN", x, self.input_shape))
         for index, stride in enumerate(self._strides()):
             name = f"conv_{index}"
             z = layers.conv(name, a, (stride, stride), self.padding)
             a = activation.fn(layers.normalized(name, z))
             a = POOLS[self.pool](a) if index in self.pool_after else a
-        a = a.reshape(len(a), -1)
+        # else XLA pools anew wherever it reads the transposed activations
+        a = swap_batch_and_channels(jax.lax.optimization_barrier(a)).reshape(len(x), -1)
         *hidden, readout = [name for name in shapes if name.startswith("dense")]
         for name in hidden:
             a = activation.fn(layers.normalized(name, layers.dense(name, a)))

@@ -8,6 +8,11 @@ measures by how much. Which one runs is decided where the program is lowered for
 A row of `patches` is what one position of a convolution reads, in the order of its kernel
 [*window, channels, units]: with it a convolution is a dense layer at every position.
 
+Models keep activations [channels, height, width, batch] between their convolutions: whatever moves
+along positions, patches and pools above all, then moves whole rows of examples, which are
+contiguous, and all their patches are the columns of one matrix. `swap_batch_and_channels` leads
+there and back.
+
 Knows arrays only. May import JAX.
 """
 
@@ -66,18 +71,54 @@ def patches(
          [1. 2.]
          [2. 3.]]
     """
-    read = activations
+    apart = (1,) * len(window) if dilation is None else dilation
+    return _windows(activations, window, strides, apart, axis=activations.ndim - 1)
+
+
+def _windows(read, window, strides, apart, axis):
     # Axis by axis, the last one first: 3 + 3 slices instead of 3 x 3, and so are their gradients.
-    for axis in reversed(range(len(window))):
-        apart = 1 if dilation is None else dilation[axis]
-        size, stride = read.shape[axis + 1], strides[axis]
-        span = (num_positions(size, (window[axis] - 1) * apart + 1, stride) - 1) * stride + 1
-        starts = [tap * apart for tap in range(window[axis])]
+    for place in reversed(range(len(window))):
+        size, stride = read.shape[place + 1], strides[place]
+        span = (window[place] - 1) * apart[place] + 1
+        length = (num_positions(size, span, stride) - 1) * stride + 1
+        starts = [tap * apart[place] for tap in range(window[place])]
         slices = [
-            jax.lax.slice_in_dim(read, start, start + span, stride, axis + 1) for start in starts
+            jax.lax.slice_in_dim(read, start, start + length, stride, place + 1) for start in starts
         ]
-        read = jax.lax.concatenate(slices, read.ndim - 1)
+        read = jax.lax.concatenate(slices, axis)
     return read
+
+
+def swap_batch_and_channels(
+    activations: Float[Array, "first *size last"],
+) -> Float[Array, "last *size first"]:
+    """Return activations with the batch last if it is first, and first if it is last.
+
+    Example:
+        >>> swap_batch_and_channels(jnp.zeros((64, 28, 28, 3))).shape
+        (3, 28, 28, 64)
+    """
+    return jnp.swapaxes(activations, 0, -1)
+
+
+def columns(
+    activations: Float[Array, "channels *size batch"],
+    window: Sequence[int],
+    strides: Sequence[int],
+) -> Float[Array, "window_channel *position batch"]:
+    """Return :func:`patches` of activations whose batch is the last axis, one patch a column.
+
+    Args:
+        activations: Channels first, padded already.
+        window: Size of the kernel along every spatial axis.
+        strides: One an axis.
+
+    Example:
+        >>> print(columns(jnp.arange(4.0).reshape(1, 4, 1), (2,), (1,))[..., 0])
+        [[0. 1. 2.]
+         [1. 2. 3.]]
+    """
+    return _windows(activations, window, strides, (1,) * len(window), axis=0)
 
 
 def convolve(
@@ -114,9 +155,11 @@ def convolve_by_product(
     strides: Sequence[int],
 ) -> Float[Array, "batch *position units"]:
     """Return :func:`convolve` as one product of patches with the flattened kernel."""
-    rows = patches(activations, kernel.shape[:-2], strides)
-    z = rows.reshape(-1, rows.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
-    return z.reshape(*rows.shape[:-1], -1)
+    read = columns(swap_batch_and_channels(activations), kernel.shape[:-2], strides)
+    # without the barrier XLA folds the transposition into the product, which makes that slow
+    rows = jax.lax.optimization_barrier(kernel.reshape(-1, kernel.shape[-1]).T)
+    z = rows @ read.reshape(len(read), -1)
+    return swap_batch_and_channels(z.reshape(-1, *read.shape[1:]))
 
 
 def convolve_natively(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signdyn.centering import Site, apply_site, match_conv, match_dense
-from signdyn.models.convolution import convolve, pad, patches
+from signdyn.models.convolution import columns, convolve, pad, swap_batch_and_channels
 from signdyn.models.norms import NORMS, Moments, Norm
 from signdyn.types import Params
 
@@ -58,19 +58,23 @@ class Pass:
     def conv(
         self,
         name: str,
-        a: Float[Array, "batch height width channels"],
+        a: Float[Array, "channels height width batch"],
         strides: tuple[int, int],
         padding: str,
-    ) -> Float[Array, "batch out_height out_width units"]:
+    ) -> Float[Array, "units out_height out_width batch"]:
         """Return the pre-activations of a convolution; its site acts on every channel it reads.
 
         The mean is over examples and positions, without the padding. The site comes after the
         padding, so that every position reads the same shift and matching is exact at borders too.
         """
         *window, _, units = self.shapes[name]
-        h = self._sited(name, a, pad(a, window, strides, padding))
-        rows = patches(h, window, strides)
-        self._sow("traces", f"{name}_inputs", rows.reshape(len(h), -1, rows.shape[-1]))
+        a, read = (
+            swap_batch_and_channels(a),
+            swap_batch_and_channels(pad(a, window, strides, padding)),
+        )
+        h = self._sited(name, a, read)
+        read = columns(swap_batch_and_channels(h), window, strides)
+        self._sow("traces", f"{name}_inputs", read.reshape(len(read), -1, len(h)).T)
         layer = nn.Conv(
             units,
             tuple(window),
@@ -83,17 +87,19 @@ class Pass:
         )
         z = layer(h)
         flat = z.reshape(len(z), -1, units)
-        return self._perturbed(name, flat).reshape(z.shape)
+        return swap_batch_and_channels(self._perturbed(name, flat).reshape(z.shape))
 
     def normalized(self, name: str, z: Array) -> Array:
         """Return the pre-activations of a layer after its norm, if there is one."""
         if self.norm == "none":
             return z
         given = None if self.moments is None else self.moments.get(name)
+        convolved = z.ndim > 2  # then its units are first
+        z = swap_batch_and_channels(z) if convolved else z
         z, own = Norm(self.norm, self.num_groups, name=f"{name}_norm")(z, given)
         if own is not None:
             self._sow("norms", f"{name}_moments", own)
-        return z
+        return swap_batch_and_channels(z) if convolved else z
 
     def _sited(self, name: str, a: Array, read: Array) -> Array:
         mean = jnp.mean(a, axis=tuple(range(a.ndim - 1)))

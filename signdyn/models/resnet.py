@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from signdyn.activations import Activation, get_activation
 from signdyn.centering import Site
-from signdyn.models.convolution import as_images, image_shape
+from signdyn.models.convolution import as_images, image_shape, swap_batch_and_channels
 from signdyn.models.layers import Pass, Shapes, check_norm, draw_kernels, matched_params
 from signdyn.models.norms import Moments
 from signdyn.types import Params
@@ -101,13 +101,14 @@ class ResNet(nn.Module):
         def conv(name: str, a: Array, stride: int = 1) -> Array:
             return layers.normalized(name, layers.conv(name, a, (stride, stride), "SAME"))
 
-        a = phi(conv("stem", as_images("ResNet", x, self.input_shape)))
+        images = as_images("ResNet", x, self.input_shape)
+        a = phi(conv("stem", swap_batch_and_channels(images)))
         for index, stride in enumerate(self._strides()):
             block = f"block_{index}"
             branch = conv(f"{block}_conv_1", phi(conv(f"{block}_conv_0", a, stride)))
             shortcut = f"{block}_shortcut"
             a = phi(branch + (conv(shortcut, a, stride) if shortcut in shapes else a))
-        return layers.dense("dense_0", jnp.mean(a, axis=(1, 2)))
+        return layers.dense("dense_0", jnp.mean(a, axis=(1, 2)).T)
 
     def _strides(self) -> Sequence[int]:
         if isinstance(self.strides, int):

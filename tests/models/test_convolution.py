@@ -10,6 +10,7 @@ import pytest
 from signdyn.models.convolution import (
     PADDINGS,
     as_images,
+    columns,
     convolve,
     convolve_by_product,
     convolve_natively,
@@ -18,6 +19,7 @@ from signdyn.models.convolution import (
     num_positions,
     pad,
     patches,
+    swap_batch_and_channels,
 )
 
 FAST = {"xla_backend_optimization_level": 0}  # compiling is all that takes time here
@@ -169,3 +171,21 @@ def test_images_are_the_rows_that_were_flattened():
 def test_a_shape_that_the_examples_do_not_have_is_refused(shape):
     with pytest.raises(ValueError, match=r"ResNet: expected .*input_shape"):
         as_images("ResNet", jnp.zeros((2, 40)), shape)
+
+
+@each_case
+def test_columns_are_patches_of_activations_whose_batch_is_last(case):
+    x, kernel, strides, padding = drawn(case)
+    window = kernel.shape[:-2]
+    a = pad(x, window, strides, padding)
+    found = columns(swap_batch_and_channels(a), window, strides)
+    rows = patches(a, window, strides)
+    np.testing.assert_array_equal(swap_batch_and_channels(found), rows)
+    np.testing.assert_array_equal(swap_batch_and_channels(swap_batch_and_channels(a)), a)
+
+
+def test_padding_and_pools_do_not_ask_which_end_the_batch_is_at():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 4, 3)))
+    for act in (max_pool, mean_pool, lambda a: pad(a, (3, 3), (1, 1), "SAME")):
+        swapped = swap_batch_and_channels(act(swap_batch_and_channels(x)))
+        np.testing.assert_allclose(swapped, act(x), rtol=0, atol=1e-15)
