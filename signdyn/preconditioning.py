@@ -6,7 +6,7 @@ learning rate follows in the chain. Everything runs inside ``scan`` and ``vmap``
 as data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -18,7 +18,15 @@ from jaxtyping import Array, Float, Int
 
 from signdyn.analysis.fisher import fisher_diagonal
 from signdyn.analysis.kfac import kfac_natural_gradient
-from signdyn.analysis.layers import Layer, coverage, layer_matrix, layer_params
+from signdyn.analysis.layer_natural import natural_gradient_of_layers
+from signdyn.analysis.layers import (
+    Layer,
+    coverage,
+    layer_matrices,
+    layer_matrix,
+    layer_params,
+    params_of_matrices,
+)
 from signdyn.analysis.natural import (
     natural_gradient,
     natural_gradient_cg,
@@ -45,6 +53,7 @@ class Curvature(NamedTuple):
         layers: () -> every layer's inputs and Fisher deltas, by the path of its parameters.
         loss: Mean nll of the batch, nats.
         loss_after: displacement of the parameters -> mean nll of the batch there.
+        layered: Whether ``layers`` may be asked where another way exists; False in a frame.
     """
 
     factor: Callable[[], Float[Array, "rows param"]]
@@ -52,13 +61,36 @@ class Curvature(NamedTuple):
     layers: Callable[[], Mapping[str, Layer]]
     loss: Float[Array, ""]
     loss_after: Callable[[Params], Float[Array, ""]]
+    layered: bool = False
 
 
 Solve = Callable[[Curvature, Params, Scalar], Params]
 """``(curvature, grads, damping) -> direction``, all pytrees like the parameters."""
 
 
+def exact_way(params: Params, names: Iterable[str]) -> str:
+    """Return how ``natural`` solves: "layers" where they hold all parameters, else "factor".
+
+    Both are the same to rounding; from the layers it is faster.
+
+    Args:
+        params: Or anything of their structure.
+        names: Paths of the layers that the model shows, none if it shows none.
+
+    Example:
+        >>> params = {"dense": {"kernel": jnp.ones((1, 1))}, "norm": {"scale": jnp.ones(1)}}
+        >>> exact_way(params, ["dense"]), exact_way(params, ["dense", "norm"])
+        ('factor', 'layers')
+    """
+    return "factor" if coverage(params, names).missing else "layers"
+
+
 def _exact(curvature: Curvature, grads: Params, damping: Scalar) -> Params:
+    layers = curvature.layers() if curvature.layered else {}
+    if exact_way(grads, layers) == "layers":
+        matrices = layer_matrices(grads, layers)
+        directions = natural_gradient_of_layers(layers, matrices, damping=damping)
+        return params_of_matrices(directions, grads)
     grad, unravel = ravel_pytree(grads)
     return unravel(natural_gradient(curvature.factor(), grad, damping=damping))
 
@@ -135,8 +167,8 @@ SOLVES: Mapping[str, Solve] = MappingProxyType(
         "natural_diagonal": _diagonal,
     }
 )
-"""Name -> natural gradient: exact (in parameter or sample space, whichever is smaller), by
-conjugate gradients, by K-FAC, by unit (the Fisher's block of every unit), by the diagonal."""
+"""Name -> natural gradient: exact (in the way that `exact_way` says), by conjugate gradients, by
+K-FAC, by unit (the Fisher's block of every unit), by the diagonal."""
 
 
 class Damping(NamedTuple):

@@ -281,6 +281,7 @@ class _Run(NamedTuple):
             layers=layers,
             loss=traces.loss,
             loss_after=loss_after,
+            layered=True,
         )
 
     def _from_raw(self, params: Params) -> Params:

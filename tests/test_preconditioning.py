@@ -81,6 +81,7 @@ def curvature_of(model, likelihood, params, x, y):
         layers=lambda: fisher_layers(linen_tapped(model), likelihood, params, x),
         loss=loss,
         loss_after=lambda displacement: loss_of(optax.apply_updates(params, displacement)),
+        layered=isinstance(model, nn.Module),
     )
 
 
