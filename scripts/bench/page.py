@@ -132,7 +132,76 @@ def read(folder: Path, name: str) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-SECTIONS: Mapping[str, Callable[[Any], str]] = {}
+def scaling_text(content: Mapping[str, Any]) -> str:
+    """Return how cost grows: exponents beside those by count of operations, and the figure."""
+    rows = [("cost", "against", "from", "to", "exponent", "by count")]
+    for axis in content["axes"]:
+        sizes = axis["sizes"]
+        rows.append(
+            (axis["cost"], axis["size"], f"{sizes[0]:,}", f"{sizes[-1]:,}",
+             spread(axis["exponent"]), f"{axis['expected']:g}")
+        )  # fmt: skip
+    return "\n\n".join(
+        [
+            "## How cost grows",
+            f"`{content['command']}`. One size is varied at a time; the exponent is fitted over "
+            "the upper half of the sizes, median over rounds with [the least, the most]. Dashed: "
+            "the exponent by the count of operations, through the last point. Below it, what does "
+            "not grow still counts.",
+            table(rows),
+            "![Time against each size, log-log](record/bench/scaling.svg)",
+        ]
+    )
+
+
+def startup_text(content: Mapping[str, Any]) -> str:
+    """Return what a user waits for before anything runs."""
+    words = {
+        "help_seconds": "`python -m experiments.sign_flip --help`, s",
+        "first_line_seconds": "its first line of progress, nothing compiled before, s",
+        "first_share": "compiling, share of CPU time of the quick preset, nothing compiled before",
+        "second_share": "the same, run a second time elsewhere",
+    }
+    rows = [("what", "found", "at most", "holds")]
+    for name, limit in content["limits"].items():
+        found = content["found"][name]
+        rows.append(
+            (words[name], f"{found:.2g}", f"{limit:g}", "yes" if found <= limit else "**no**")
+        )
+    return "\n\n".join(
+        [
+            "## What a user waits for",
+            f"`{content['command']}`. Compiling is tracing, lowering, and XLA's own compiling or "
+            "fetching from its cache on disk.",
+            table(rows),
+        ]
+    )
+
+
+def memory_text(content: Mapping[str, Any]) -> str:
+    """Return what spectra need beside the stated formula."""
+    rows = [("task", "parameters", "rows", "method", "peak MiB", "formula MiB", "peak / formula")]
+    for task in content["tasks"]:
+        measured, formula = task["array_bytes"], task["formula_bytes"]
+        rows.append(
+            (task["task"], f"{task['params']:,}", f"{task['rows']:,}", task["method"],
+             f"{measured / 2**20:,.0f}", f"{formula / 2**20:,.0f}", f"{measured / formula:.2f}")
+        )  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Memory",
+            f"`{content['command']}`. Peak of a process of its own above what it had before, "
+            "beside the formula of the docstrings in `signdyn.analysis.spectrum`.",
+            table(rows),
+        ]
+    )
+
+
+SECTIONS: Mapping[str, Callable[[Any], str]] = {
+    "scaling": scaling_text,
+    "spectra_memory": memory_text,
+    "startup": startup_text,
+}
 """Measurement -> its section; files of the record that are no races."""
 
 

@@ -55,3 +55,27 @@ def batch_orders(num_seeds: int, num_examples: int, batch_size: int, steps: int)
     """Return [seeds, steps, batch] int32 rows, drawn with replacement for every seed."""
     random = np.random.default_rng([num_seeds, batch_size, steps])
     return random.integers(0, num_examples, (num_seeds, steps, batch_size)).astype(np.int32)
+
+
+NUM_IMAGES = 1024
+"""Images that the convolutional races train on."""
+
+
+def stacked_cnn(seeds: int, channels: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return networks of two 3 x 3 convolutions on 28 x 28 images, pooled twice, and a readout.
+
+    Returns:
+        "kernel_0" [seeds, 3, 3, 1, channels], "kernel_1" and "kernel_2" [seeds, features, 10],
+        ~ N(0, 2 / fan_in), and their biases, zero.
+    """
+    first, second = channels
+    shapes = [(3, 3, 1, first), (3, 3, first, second), (7 * 7 * second, 10)]
+    networks: dict[str, list[np.ndarray]] = {}
+    for seed in range(seeds):
+        random = np.random.default_rng([seed, first, second])
+        for index, shape in enumerate(shapes):
+            scale = (2 / np.prod(shape[:-1])) ** 0.5
+            kernel = random.normal(0, scale, shape).astype(np.float32)
+            networks.setdefault(f"kernel_{index}", []).append(kernel)
+            networks.setdefault(f"bias_{index}", []).append(np.zeros(shape[-1], np.float32))
+    return {name: np.stack(leaves) for name, leaves in networks.items()}
