@@ -19,6 +19,7 @@ LAYERS = (
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats", "records"),
     ("analysis", "models", "claims"),
     ("preconditioning", "calibration"),
+    ("kronecker",),
     ("optimizers", "replicas"),
     ("training",),
     ("sweeps",),
@@ -31,7 +32,7 @@ INNER_LAYERS = {
     "signdyn.analysis": (
         ("fisher", "layers", "theory"),
         ("kfac", "layer_algebra", "_whole"),
-        ("_fisher_spectrum",),
+        ("_fisher_spectrum", "matrix"),
         ("natural", "spectrum"),
         ("layer_natural",),
     ),
@@ -55,7 +56,12 @@ INNER_LAYERS = {
 HOMES = {
     "absl": ("experiments/", "scripts/"),
     "flax": ("signdyn/models/",),
-    "optax": ("signdyn/preconditioning.py", "signdyn/optimizers.py", "signdyn/training.py"),
+    "optax": (
+        "signdyn/kronecker.py",
+        "signdyn/optimizers.py",
+        "signdyn/preconditioning.py",
+        "signdyn/training.py",
+    ),
     "matplotlib": ("signdyn/report/", "experiments/"),
     **dict.fromkeys(["h5netcdf", "h5py", "netCDF4", "zarr"], ("signdyn/records.py",)),
 }
