@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from signdyn.kronecker import KRONECKER, scale_by_kfac
 from signdyn.preconditioning import (
     SOLVES,
     Damping,
@@ -93,7 +94,7 @@ DIRECTIONS: Mapping[str, Callable[[OptimizerHyper], optax.GradientTransformation
 """Name -> direction. ``momentum`` is the decay of the velocity, or of Adam's first moment."""
 
 
-NATURAL = tuple(SOLVES)
+NATURAL = (*SOLVES, *KRONECKER)
 """Names of the natural gradients."""
 
 DAMPINGS: Mapping[str, Callable[[OptimizerHyper], Damping]] = MappingProxyType(
@@ -135,7 +136,7 @@ def check_optimizer(name: str, damping: str = "scheduled", frame: str = "own") -
             f"make_optimizer: {name} has no damping; leave its rule and frame alone, or choose "
             f"one of {', '.join(NATURAL)}."
         )
-    if frame == "raw" and name in ("natural_kfac", "natural_unit"):
+    if frame == "raw" and (name in ("natural_kfac", "natural_unit") or name in KRONECKER):
         raise ValueError(
             f"make_optimizer: {name} is defined in the layers' own coordinates; use frame='own', "
             "or natural, natural_cg or natural_diagonal."
@@ -149,6 +150,7 @@ def make_optimizer(
     damping: str = "scheduled",
     frame: str = "own",
     nonnegative: Sequence[str] = (),
+    inverse_period: int = 1,
 ) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer ``name`` with the numbers in ``hyper``.
 
@@ -164,10 +166,11 @@ def make_optimizer(
             `signdyn.preconditioning.in_frame`.
         nonnegative: Top-level names of the parameters whose kernels are projected to zero or
             above after every update; they must start there.
+        inverse_period: Steps between inversions, of those in `signdyn.kronecker.KRONECKER`.
 
     Raises:
-        ValueError: If there is no optimizer, rule or frame of that name, or they do not go
-            together.
+        ValueError: If there is no optimizer, rule or frame of that name, they do not go
+            together, or there is a period where nothing is kept.
 
     Example:
         >>> from types import SimpleNamespace
@@ -186,7 +189,14 @@ def make_optimizer(
             lambda u, p: u + hyper.weight_decay * p if p.ndim > 1 else u, updates, params
         )
 
-    if name in NATURAL:
+    if inverse_period != 1 and name not in KRONECKER:
+        raise ValueError(
+            f"make_optimizer: {name} keeps no inverses, got {inverse_period=}; choose one of "
+            f"{', '.join(KRONECKER)}."
+        )
+    if name in KRONECKER:
+        direction = scale_by_kfac(name, DAMPINGS[damping](hyper), inverse_period=inverse_period)
+    elif name in NATURAL:
         direction = scale_by_natural_gradient(SOLVES[name], DAMPINGS[damping](hyper))
         direction = in_frame(direction) if frame == "raw" else direction
     else:

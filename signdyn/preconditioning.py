@@ -54,6 +54,7 @@ class Curvature(NamedTuple):
         loss: Mean nll of the batch, nats.
         loss_after: displacement of the parameters -> mean nll of the batch there.
         layered: Whether ``layers`` may be asked where another way exists; False in a frame.
+        sampled_layers: step -> the same as ``layers`` by one label an example drawn from the model.
     """
 
     factor: Callable[[], Float[Array, "rows param"]]
@@ -62,6 +63,7 @@ class Curvature(NamedTuple):
     loss: Float[Array, ""]
     loss_after: Callable[[Params], Float[Array, ""]]
     layered: bool = False
+    sampled_layers: Callable[[Int[Array, ""]], Mapping[str, Layer]] | None = None
 
 
 Solve = Callable[[Curvature, Params, Scalar], Params]
@@ -127,17 +129,22 @@ def _unit(curvature: Curvature, grads: Params, damping: Scalar) -> Params:
     return _by_layer("natural_unit", of_layer, curvature, grads)
 
 
-def _by_layer(
-    name: str, solve: Callable[[Layer, Array], Array], curvature: Curvature, grads: Params
-) -> Params:
-    """Return ``grads`` with every layer's [fan_in + 1, units] matrix solved for."""
-    layers = curvature.layers()
-    report = coverage(grads, tuple(layers))
+def check_covered(name: str, params: Params, layers: Iterable[str]) -> None:
+    """Raise ValueError unless the layers hold all parameters."""
+    report = coverage(params, layers)
     if report.missing:
         raise ValueError(
             f"{name}: expected every parameter to lie in a dense or convolutional layer, but "
             f"{', '.join(report.missing)} do not; use natural or natural_cg, which take any model."
         )
+
+
+def _by_layer(
+    name: str, solve: Callable[[Layer, Array], Array], curvature: Curvature, grads: Params
+) -> Params:
+    """Return ``grads`` with every layer's [fan_in + 1, units] matrix solved for."""
+    layers = curvature.layers()
+    check_covered(name, grads, layers)
     directions = grads
     for path, layer in layers.items():
         keys = path.split("/") if path else []  # a model that is one layer: its root
@@ -278,14 +285,21 @@ def scale_by_natural_gradient(
     def update(updates, state, params=None, *, curvature: Curvature, **extra_args):
         del params, extra_args
         direction = solve(curvature, updates, state.damping)
-        ratio = jnp.array(jnp.nan, state.damping.dtype)
-        if damping.learning_rate is not None:
-            ratio = _reduction_ratio(curvature, updates, direction, damping.learning_rate)
-        step = state.step + 1
-        following = damping.following(state.damping, step, ratio)
-        return direction, NaturalState(step, following.astype(state.damping.dtype))
+        return direction, next_state(damping, state, curvature, updates, direction)
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyrefly: ignore[bad-argument-type]
+
+
+def next_state(
+    damping: Damping, state: NaturalState, curvature: Curvature, grads: Params, direction: Params
+) -> NaturalState:
+    """Return the state after a step along ``direction``, the damping as the rule says."""
+    ratio = jnp.array(jnp.nan, state.damping.dtype)
+    if damping.learning_rate is not None:
+        ratio = _reduction_ratio(curvature, grads, direction, damping.learning_rate)
+    step = state.step + 1
+    following = damping.following(state.damping, step, ratio)
+    return NaturalState(step, following.astype(state.damping.dtype))
 
 
 def _reduction_ratio(

@@ -35,6 +35,8 @@ class Structure:
         damping_frame: In `signdyn.optimizers.FRAMES`.
         nonnegative: Layers whose kernels are held at zero or above: they start at their absolute
             values and every update is projected. Biases are free.
+        inverse_period: Steps between the inversions of optimizers that keep some, see
+            `signdyn.kronecker`.
     """
 
     model: Any
@@ -46,6 +48,7 @@ class Structure:
     damping: str = "scheduled"
     damping_frame: str = "own"
     nonnegative: tuple[str, ...] = ()
+    inverse_period: int = 1
 
     def __post_init__(self):
         """Refuse numbers that cannot be trained with."""

@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
-from signdyn.analysis.layers import Layer, fisher_layers
+from signdyn.analysis.layers import Layer, fisher_layers, monte_carlo_fisher_layers
 from signdyn.models.taps import linen_tapped
 from signdyn.models.traces import Statistics, Traces, apply_frozen, frozen, trace_batch
 from signdyn.optimizers import check_optimizer, make_optimizer
@@ -163,8 +163,9 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
             damping=structure.damping,
             frame=structure.damping_frame,
             nonnegative=structure.nonnegative,
+            inverse_period=structure.inverse_period,
         )
-        return _Run(structure, data, probe, start, optimizer).trajectory()
+        return _Run(structure, data, probe, start, optimizer, _labels_key(draw)).trajectory()
 
     return TrainFn(draw, run)
 
@@ -192,6 +193,7 @@ class _Run(NamedTuple):
     probe: Probe
     start: Start
     optimizer: optax.GradientTransformationExtraArgs
+    labels_key: PRNGKeyArray
 
     def trajectory(self) -> Trajectory:
         every = self.structure.record_every
@@ -271,9 +273,14 @@ class _Run(NamedTuple):
             moved = optax.apply_updates(params, displacement)
             return jnp.mean(likelihood.nll(model.apply({"params": moved}, x, sites), y))
 
+        tapped_fn = linen_tapped(model, sites, **frozen(traces.statistics))
+
         def layers() -> dict[str, Layer]:
-            tapped_fn = linen_tapped(model, sites, **frozen(traces.statistics))
             return fisher_layers(tapped_fn, likelihood, params, x)
+
+        def sampled_layers(step: Array) -> dict[str, Layer]:
+            key = jax.random.fold_in(self.labels_key, step)
+            return monte_carlo_fisher_layers(tapped_fn, likelihood, params, x, key, 1)
 
         return Curvature(
             factor=lambda: fisher_factor(apply_fn, likelihood, params, x),
@@ -282,6 +289,7 @@ class _Run(NamedTuple):
             loss=traces.loss,
             loss_after=loss_after,
             layered=True,
+            sampled_layers=sampled_layers,
         )
 
     def _from_raw(self, params: Params) -> Params:
@@ -311,6 +319,15 @@ class _Run(NamedTuple):
 def _decayed(running: Statistics, latest: Statistics) -> Statistics:
     keep = RUNNING_MEAN_DECAY
     return jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, running, latest)
+
+
+def _labels_key(draw: Draw) -> PRNGKeyArray:
+    """Return the key of labels drawn from the model: of the replica's own random bits.
+
+    ``draw`` holds no key, and one more array in it would be one more in every program.
+    """
+    high, low = (jnp.uint32(noise[0] * 2.0**23) for noise in draw.label_noise)
+    return jax.random.fold_in(jax.random.key(high), low)
 
 
 def _first(happened: Bool[Array, " steps"]) -> Int[Array, ""]:

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from signdyn.analysis.layers import Layer
+from signdyn.kronecker import KRONECKER, scale_by_kfac
 from signdyn.optimizers import (
     DAMPINGS,
     DIRECTIONS,
@@ -19,7 +20,7 @@ from signdyn.optimizers import (
     check_optimizer,
     make_optimizer,
 )
-from signdyn.preconditioning import SOLVES, Curvature
+from signdyn.preconditioning import SOLVES, Curvature, fixed_damping
 
 STEPS = 5
 HYPER = SimpleNamespace(
@@ -193,14 +194,24 @@ def one_layer(seed=0):
         for a, d in zip(inputs[:, 0], deltas[:, 0, 0], strict=True)
     ]
     A = jnp.asarray(np.stack(scores) / np.sqrt(12))
+    layers = {"dense": Layer(jnp.asarray(inputs), jnp.asarray(deltas))}
     curvature = Curvature(
         factor=lambda: A,
         product=lambda: lambda v: A.T @ (A @ v),
-        layers=lambda: {"dense": Layer(jnp.asarray(inputs), jnp.asarray(deltas))},
+        layers=lambda: layers,
         loss=jnp.array(1.0),
         loss_after=lambda displacement: jnp.array(2.0),  # it rises, whatever one does
+        sampled_layers=lambda step: layers,
     )
     return {"dense": jax.tree.map(jnp.asarray, start())}, curvature
+
+
+def direction_of(name, curvature, grads, damping):
+    """Return the direction of a first step."""
+    if name in SOLVES:
+        return SOLVES[name](curvature, grads, damping)
+    transform = scale_by_kfac(name, fixed_damping(damping))
+    return transform.update(grads, transform.init(grads), curvature=curvature)[0]
 
 
 @partial(
@@ -224,12 +235,12 @@ def naturally(name, numbers, dampings, *, damping="scheduled", frame="own"):
         return state, updates
 
     _, updates = jax.lax.scan(step, optimizer.init(params), length=len(dampings))
-    directions = jax.lax.map(lambda d: SOLVES[name](curvature, grads, d), dampings)
+    directions = jax.lax.map(lambda d: direction_of(name, curvature, grads, d), dampings)
     return params["dense"], updates["dense"], directions["dense"]
 
 
 def test_there_is_an_optimizer_for_every_natural_gradient_and_no_name_is_taken_twice():
-    assert set(NATURAL) == set(SOLVES)
+    assert set(NATURAL) == {*SOLVES, *KRONECKER}
     assert not set(NATURAL) & set(DIRECTIONS)
 
 
@@ -290,7 +301,7 @@ def test_the_checker_lets_every_name_pass_and_the_rules_with_natural_gradients_o
                 continue
             if name in DIRECTIONS:
                 message = f"{name} has no damping; .* choose one of natural, natural_cg"
-            elif frame == "raw" and name in ("natural_kfac", "natural_unit"):
+            elif frame == "raw" and (name in KRONECKER or name in ("natural_kfac", "natural_unit")):
                 message = f"{name} is defined in the layers' own coordinates; use frame='own'"
             else:
                 check_optimizer(name, damping, frame)

@@ -139,11 +139,7 @@ def kfac_natural_gradient(
     inputs, deltas = layer_arrays(name, inputs, deltas)
     check_damping(name, damping)
     fan_in, units = inputs.shape[2], deltas.shape[3]
-    if grad.shape not in ((fan_in + 1, units), (fan_in, units)):
-        raise ValueError(
-            f"{name}: expected grad [{fan_in + 1}, {units}], bias last, or [{fan_in}, {units}] "
-            f"without bias, got {grad.shape=}; layer_matrix makes it of a layer's gradient."
-        )
+    _check_grad(name, inputs, deltas, grad)
     X, D = _rows(inputs, deltas, bias=grad.shape[0] == fan_in + 1)
     grad, damping = grad.astype(X.dtype), jnp.asarray(damping, X.dtype)
     with jax.default_matmul_precision("highest"):
@@ -163,6 +159,104 @@ def kfac_natural_gradient(
     # Else every eigenvalue is the damping's only if this is above the rounding of the largest.
     damped = jnp.sqrt(damping) > eps * grad.size**0.5 * jnp.max(s_A) * jnp.max(s_G)
     return jnp.where((regular & full) | damped, solution, jnp.nan)
+
+
+def kfac_factored_inverses(
+    factors: KfacFactors, *, damping: float | Float[Array, ""]
+) -> KfacFactors:
+    r"""Return (A + pi sqrt(damping) I)^{-1} and (G + sqrt(damping) / pi I)^{-1}.
+
+    Factored Tikhonov damping (Martens & Grosse, 2015, section 6.3), the field's usual one, with
+    pi^2 = (tr A / dim A) / (tr G / dim G). The product of the damped factors is
+
+        A (x) G + sqrt(damping) (A (x) I / pi + pi I (x) G) + damping I ,
+
+    more than A (x) G + damping I by the middle term, which is largest where one factor is large
+    and the other small: another direction than :func:`kfac_natural_gradient`'s, for two Cholesky
+    factors in the place of two singular value decompositions. The two are equal where both
+    factors are multiples of the identity and the damping is 0, and for damping -> infinity.
+
+    Args:
+        factors: Of :func:`kfac_factors`.
+        damping: Absolute, in units of the Fisher; a non-negative scalar, may be traced.
+
+    Returns:
+        The inverses, symmetric up to rounding; NaN where a damped factor is singular to working
+        precision, or a factor is zero, as then pi is.
+
+    Raises:
+        ValueError: If a Python ``damping`` is negative.
+
+    Example:
+        >>> factors = KfacFactors(4.0 * jnp.eye(2), jnp.eye(1))  # pi = 2
+        >>> print(*kfac_factored_inverses(factors, damping=1.0))  # 1 / (4 + 2), 1 / (1 + 1 / 2)
+        [[0.16666667 0.        ]
+         [0.         0.16666667]] [[0.6666667]]
+    """
+    check_damping("kfac_factored_inverses", damping)
+    A, G = factors
+    root = jnp.sqrt(jnp.asarray(damping, A.dtype))
+    pi = jnp.sqrt(jnp.trace(A) / len(A) / (jnp.trace(G) / len(G)))
+    return KfacFactors(_inverse(A, pi * root), _inverse(G, root / pi))
+
+
+def kfac_factored_natural_gradient(
+    inputs: Inputs,
+    deltas: Deltas,
+    grad: Float[Array, "parameter unit"],
+    *,
+    damping: float | Float[Array, ""],
+) -> Float[Array, "parameter unit"]:
+    r"""Return (A + pi sqrt(damping) I)^{-1} grad (G + sqrt(damping) / pi I)^{-1}.
+
+    K-FAC as it is used: see :func:`kfac_factored_inverses` for how its damping differs from that
+    of :func:`kfac_natural_gradient`, which is accurate at any condition of the factors where this
+    loses twice as many digits.
+
+    Args:
+        inputs: The layer's inputs, [N, fan_in] or [N, T, fan_in].
+        deltas: [N, units] or [N, R, T, units]; they decide which Fisher is approximated.
+        grad: As in :func:`kfac_natural_gradient`.
+        damping: As there.
+
+    Returns:
+        Array of the shape of ``grad``, in units of parameter: grad's sign. NaN throughout where
+        a damped factor is singular to working precision, or a factor is zero.
+
+    Raises:
+        ValueError: If shapes disagree, or a Python ``damping`` is negative.
+
+    Example:
+        >>> inputs, deltas = jnp.array([[2.0]]), jnp.array([[1.0]])  # A = 4, G = 1, pi = 2
+        >>> grad = jnp.array([[9.0]])
+        >>> print(kfac_factored_natural_gradient(inputs, deltas, grad, damping=1.0).round(5))
+        [[1.]]
+    """
+    name = "kfac_factored_natural_gradient"
+    inputs, deltas = layer_arrays(name, inputs, deltas)
+    _check_grad(name, inputs, deltas, grad)
+    factors = kfac_factors(inputs, deltas, bias=grad.shape[0] == inputs.shape[2] + 1)
+    A, G = kfac_factored_inverses(factors, damping=damping)
+    with jax.default_matmul_precision("highest"):
+        return A @ grad.astype(A.dtype) @ G
+
+
+def _inverse(matrix: Float[Array, "n n"], damping: Float[Array, ""]) -> Float[Array, "n n"]:
+    """Return (matrix + damping I)^{-1} by its Cholesky factor, NaN if it has none."""
+    identity = jnp.eye(len(matrix), dtype=matrix.dtype)
+    factor = jax.lax.linalg.cholesky(matrix + damping * identity, symmetrize_input=False)
+    half = jax.lax.linalg.triangular_solve(factor, identity, left_side=True, lower=True)
+    with jax.default_matmul_precision("highest"):
+        return half.T @ half
+
+
+def _check_grad(name: str, inputs: Array, deltas: Array, grad: Array) -> None:
+    fan_in, units = inputs.shape[2], deltas.shape[3]
+    if grad.shape not in ((fan_in + 1, units), (fan_in, units)):
+        raise ValueError(
+            f"{name}: expected grad [{fan_in + 1}, {units}], bias last, or [{fan_in}, {units}] "
+            f"without bias, got {grad.shape=}; layer_matrix makes it of a layer's gradient."
+        )
 
 
 def _rows(

@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from signdyn.analysis.kfac import kfac_factors, kfac_natural_gradient, kfac_spectrum
+from signdyn.analysis.kfac import (
+    kfac_factored_natural_gradient,
+    kfac_factors,
+    kfac_natural_gradient,
+    kfac_spectrum,
+)
 from signdyn.analysis.layers import Layer, fisher_layers, layer_factor
 from signdyn.likelihoods import categorical, gaussian
 
@@ -190,3 +195,58 @@ def test_a_gradient_of_another_shape_and_a_negative_damping_are_refused(no_type_
         kfac_natural_gradient(inputs, deltas, jnp.ones((4, 1)), damping=1.0)
     with pytest.raises(ValueError, match=r"expected damping >= 0, got damping=-1\.0"):
         kfac_natural_gradient(inputs, deltas, jnp.ones((3, 1)), damping=-1.0)
+
+
+# --- factored damping -------------------------------------------------------------------------
+
+step_factored = jax.jit(
+    lambda inputs, deltas, grad, damping: kfac_factored_natural_gradient(
+        inputs, deltas, grad, damping=damping
+    )
+)
+
+
+@each_size
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_factored_step_solves_the_product_of_the_damped_factors(
+    num_examples, positions, rank, bias
+):
+    inputs, deltas, grad = draw(11, num_examples, positions, rank)
+    grad = grad if bias else grad[:-1]
+    A, G = (np.asarray(factor) for factor in factors(inputs, deltas, bias=bias))
+    for damping in (1e-3, 0.7):
+        pi = np.sqrt(np.mean(np.diag(A)) / np.mean(np.diag(G)))
+        damped = np.kron(
+            A + pi * damping**0.5 * np.eye(len(A)), G + damping**0.5 / pi * np.eye(len(G))
+        )
+        expected = np.linalg.solve(damped, grad.ravel()).reshape(grad.shape)
+        result = step_factored(inputs, deltas, grad, damping)
+        np.testing.assert_allclose(result, expected, atol=1e-10 * np.max(np.abs(expected)))
+
+
+def test_the_two_dampings_are_one_where_there_is_none_and_where_there_is_nothing_else():
+    inputs, deltas, grad = draw(12, 12, 2, 2)
+    for damping, rtol in [(0.0, 1e-9), (1e16, 1e-6)]:
+        slow, fast = (f(inputs, deltas, grad, damping) for f in (step, step_factored))
+        np.testing.assert_allclose(fast, slow, rtol=rtol)
+    slow, fast = (f(inputs, deltas, grad, 0.1) for f in (step, step_factored))
+    assert np.max(np.abs(fast - slow)) > 0.01 * np.max(np.abs(slow))
+
+
+def test_the_factored_step_of_a_silent_or_undamped_singular_layer_is_undefined():
+    inputs, deltas, grad = draw(13, 12, 2, 2)
+    assert np.all(np.isnan(step_factored(inputs, 0.0 * deltas, grad, 0.1)))
+    constant = inputs.copy()
+    constant[..., 1] = 0.0
+    assert np.all(np.isnan(step_factored(constant, deltas, grad, 0.0)))
+    assert np.all(np.isnan(step_factored(inputs, deltas, grad, np.nan)))
+
+
+def test_the_factored_step_in_float32_is_right_to_1e5_at_a_damping_of_a_hundredth():
+    inputs, deltas, grad = draw(14, 12, 2, 2)
+    expected = step_factored(inputs, deltas, grad, 0.01)
+    single = [jnp.float32(part) for part in (inputs, deltas, grad)]
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        result = step_factored(*single, jnp.float32(0.01))
+    assert result.dtype == jnp.float32
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.max(np.abs(expected)))
