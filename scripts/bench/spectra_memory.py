@@ -27,7 +27,7 @@ GIB = 2**30
 OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for the record.")
 LIMIT = flags.DEFINE_float("limit_gib", 6.0, "Largest peak resident memory allowed, in GiB.")
 
-TASKS = {
+TASKS: dict[str, tuple[tuple[int, ...], int, Any]] = {
     "all eigenvalues, small, any model": ((32,), 1797, "tall"),
     "all eigenvalues, small, layers known": ((32,), 1797, "pairs"),
     "all eigenvalues, wide, any model": ((128, 128), 512, "dual"),
@@ -61,7 +61,6 @@ def measure(task: str) -> dict[str, Any]:
     from signdyn.models.mlp import MLP
     from signdyn.models.taps import linen_tapped
 
-    method: Any
     widths, num_examples, method = TASKS[task]
     digits, model = load("digits"), MLP(widths, 10, "tanh")
     x = jnp.asarray(np.concatenate([digits.x_train, digits.x_test])[:num_examples])
