@@ -69,9 +69,9 @@ class Worker:
     def turn(self) -> float:
         """Return the seconds of one run, mean over the turn's repeats."""
         reply = self._ask({"repeat": self.repeat})
-        self.turns.append(reply["seconds"])
+        self.turns.append(reply["seconds"] / self.contender.share)
         self.peak_bytes = reply["peak_bytes"]
-        return reply["seconds"]
+        return self.turns[-1]
 
     def answer(self) -> dict[str, np.ndarray]:
         """Return what it computed."""

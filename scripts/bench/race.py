@@ -28,6 +28,8 @@ class Contender:
         env: Variables of its process, over the caller's.
         python: Which interpreter, in `scripts.bench.contest.INTERPRETERS`.
         more: Keyword arguments of ``make`` beside the race's case.
+        share: Part of the race's work that it does, for one whose time is in proportion to it and
+            would be too long; its time is divided by it.
         agrees: Whether its answer is the race's; False for work that is counted in, say a plain
             training step, and has another answer.
     """
@@ -38,6 +40,7 @@ class Contender:
     env: Mapping[str, str] = field(default_factory=dict)
     python: str = "main"
     more: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
     agrees: bool = True
 
 

@@ -57,6 +57,9 @@ def batch_orders(num_seeds: int, num_examples: int, batch_size: int, steps: int)
     return random.integers(0, num_examples, (num_seeds, steps, batch_size)).astype(np.int32)
 
 
+COMPARED_SEEDS = 8
+"""Seeds whose answers are compared in a race of sweeps: the first ones."""
+
 NUM_IMAGES = 1024
 """Images that the convolutional races train on."""
 

@@ -88,12 +88,17 @@ def _run(
 
     def run() -> dict[str, np.ndarray]:
         if way == "vmap":
-            params, losses = program(start, orders)
-            return {"loss": np.asarray(losses), "bias": np.asarray(params["bias_0"])}
-        results = [program(*seed) for seed in alone]
-        return {
-            "loss": np.stack([np.asarray(value) for _, value in results]),
-            "bias": np.stack([np.asarray(params["bias_0"]) for params, _ in results]),
-        }
+            params, losses = jax.block_until_ready(program(start, orders))
+        else:
+            results = jax.block_until_ready([program(*seed) for seed in alone])
+            params, losses = (
+                np.stack(leaves)
+                for leaves in zip(
+                    *((params["bias_0"], value) for params, value in results), strict=True
+                )
+            )
+            params = {"bias_0": params}
+        first = slice(tasks.COMPARED_SEEDS)
+        return {"loss": np.asarray(losses[first]), "bias": np.asarray(params["bias_0"][first])}
 
     return run

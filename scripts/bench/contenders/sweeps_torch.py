@@ -110,7 +110,11 @@ def _run(
     start = {name: _tensor(leaf) for name, leaf in stacked.items()}
 
     def answer(params: Params, losses: torch.Tensor) -> dict[str, np.ndarray]:
-        return {"loss": losses.cpu().numpy(), "bias": params["bias_0"].cpu().numpy()}
+        first = slice(tasks.COMPARED_SEEDS)
+        return {
+            "loss": losses[first].cpu().numpy(),
+            "bias": params["bias_0"][first].cpu().numpy(),
+        }
 
     def eager() -> dict[str, np.ndarray]:
         trained: list[Params] = []

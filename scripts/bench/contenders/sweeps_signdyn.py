@@ -1,0 +1,94 @@
+"""Seed sweeps by signdyn: the program that a sweep compiles, on prescribed draws.
+
+On CPU a device a core and seeds one after the other on each, as the experiments are set up; on an
+accelerator one block of all seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments._cli import configure_jax, num_cores
+from scripts.bench import tasks
+
+Run = Callable[[], dict[str, np.ndarray]]
+
+
+def mlp(seeds: int, steps: int, batch: int, rate: float, widths: Sequence[int]) -> Run:
+    """Return a run that trains sigmoid networks on digits."""
+    configure_jax(num_cores())
+    from signdyn.models.mlp import MLP
+
+    x, y = tasks.digits()
+    params: dict[str, Any] = {}
+    networks = [tasks.dense_network(widths, seed) for seed in range(seeds)]
+    for layer in range(len(widths) - 1):
+        kernels, biases = zip(*(network[layer] for network in networks), strict=True)
+        params[f"dense_{layer}"] = {"kernel": np.stack(kernels), "bias": np.stack(biases)}
+    model = MLP(tuple(widths[1:-1]), widths[-1], "sigmoid")
+    order = tasks.batch_orders(seeds, len(x), batch, steps)
+    return _run(model, params, x, y, order, rate)
+
+
+def cnn(seeds: int, steps: int, batch: int, rate: float, channels: Sequence[int]) -> Run:
+    """Return a run that trains ReLU networks of two 3 x 3 convolutions, pooled 2 x 2."""
+    configure_jax(num_cores())
+    from signdyn.models.cnn import CNN
+
+    x, y = tasks.images(tasks.NUM_IMAGES)
+    stacked = tasks.stacked_cnn(seeds, channels)
+    names = ("conv_0", "conv_1", "dense_0")
+    params = {
+        name: {"kernel": stacked[f"kernel_{i}"], "bias": stacked[f"bias_{i}"]}
+        for i, name in enumerate(names)
+    }
+    model: Any = CNN(x.shape[1:], tuple(channels), 10, pool_after=(0, 1))
+    order = tasks.batch_orders(seeds, len(x), batch, steps)
+    return _run(model, params, x.reshape(len(x), -1), y, order, rate)
+
+
+def _run(
+    model: Any, params: dict[str, Any], x: np.ndarray, y: np.ndarray, order: np.ndarray, rate: float
+) -> Run:
+    import jax
+
+    from signdyn.data.dataset import Dataset
+    from signdyn.likelihoods import categorical
+    from signdyn.sweeps import block_program, grid, stack_hypers
+    from signdyn.training import Draw, Structure, make_train_fn
+
+    seeds, steps, batch = order.shape
+    data = Dataset("bench", "", x, y, x[:1], y[:1], 10, x.shape[1:])
+    structure = Structure(model, categorical(), steps=steps, batch_size=batch, record_every=steps)
+    train = make_train_fn(structure, data)
+    devices = jax.local_devices()
+    on_cpu = devices[0].platform == "cpu"
+    block = -(-seeds // len(devices))
+    drawn = jax.eval_shape(train.draw, jax.random.key(0))
+    draws = Draw(
+        params=params,
+        signs=tuple(np.ones((seeds, *leaf.shape), leaf.dtype) for leaf in drawn.signs),
+        label_noise=np.ones((seeds, *drawn.label_noise.shape), np.float32),
+        batches=order,
+    )
+    hypers = stack_hypers(grid(learning_rate=[rate]) * seeds)
+    program = block_program(train, block=block, width=1 if on_cpu else block, devices=devices)
+    arguments = jax.device_put(
+        (draws, hypers),
+        jax.sharding.NamedSharding(
+            jax.sharding.Mesh(np.asarray(devices), ("replica",)),
+            jax.sharding.PartitionSpec("replica"),
+        ),
+    )
+
+    def run() -> dict[str, np.ndarray]:
+        trajectory = jax.block_until_ready(program(*arguments))
+        first = slice(tasks.COMPARED_SEEDS)
+        layer = next(iter(params))
+        return {
+            "loss": np.asarray(trajectory.loss[first, -1]),
+            "bias": np.asarray(trajectory.params[layer]["bias"][first]),
+        }
+
+    return run
