@@ -171,7 +171,34 @@ def turning_cosine(a: Params, b: Params) -> Float[Array, ""]:
             "the same parameters."
         )
     dtype = _result_dtype((a, b))
-    (heading_a, norm_a), (heading_b, norm_b) = (_direction(_ravel(x, dtype)) for x in (a, b))
+    pairs = [
+        (jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+        for x, y in zip(leaves_a, leaves_b, strict=True)
+    ]
+    square_a, square_b = (sum(_inner(x, x) for x in one) for one in zip(*pairs, strict=True))
+    cosine = sum(_inner(x, y) for x, y in pairs) / jnp.sqrt(square_a) / jnp.sqrt(square_b)
+    squares = jnp.stack([square_a, square_b])
+    return jax.lax.cond(
+        jnp.all((squares > SAFE_SQUARE) & (squares < 1 / SAFE_SQUARE)),
+        lambda: jnp.clip(cosine, -1.0, 1.0),
+        lambda: _scaled_cosine(_ravel(a, dtype), _ravel(b, dtype)),
+    )
+
+
+SAFE_SQUARE = 1e-20
+"""Squared norms from here to the inverse hold the digits of float32, whatever under- or overflows
+among the squares that they are made of."""
+
+
+def _inner(x: Array, y: Array) -> Float[Array, ""]:
+    # Units first, then the rest: XLA for CPU is slow at sums over all axes at once.
+    product = x * y
+    return jnp.sum(jnp.sum(product, axis=0)) if product.ndim > 1 else jnp.sum(product)
+
+
+def _scaled_cosine(a: Array, b: Array) -> Float[Array, ""]:
+    """Return the cosine by unit vectors, which no magnitude harms; NaN if one is zero."""
+    (heading_a, norm_a), (heading_b, norm_b) = _direction(a), _direction(b)
     undefined = (norm_a == 0) | (norm_b == 0)
     return jnp.where(undefined, jnp.nan, _cosine(heading_a, heading_b))
 

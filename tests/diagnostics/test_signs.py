@@ -315,3 +315,32 @@ def test_a_share_of_ones_is_exactly_one_however_many_there_are():
         assert float(signs.share(jnp.append(ones, 0.0))) < 1.0
     assert float(signs.share(jnp.array([1.0, 0.0, jnp.nan, 0.0, 0.0]))) == 0.25
     assert jnp.isnan(signs.share(jnp.array([jnp.nan])))
+
+
+def test_the_mean_over_examples_and_units_is_that_of_the_values_defined():
+    random = np.random.default_rng(5)
+    inputs, deltas = random.normal(size=(9, 7)), random.normal(size=(9, 4))
+    deltas[random.uniform(size=deltas.shape) < 0.3] = 0.0
+    inputs[2], deltas[3, 1] = 0.0, np.nan
+    for dtype, tolerance in ((np.float64, 1e-15), (np.float32, 1e-6)):
+        h, d = jnp.asarray(inputs, dtype), jnp.asarray(deltas, dtype)
+        found = jax.jit(signs.mean_example_sign_coherence)(h, d)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(
+            found, np.nanmean(signs.example_sign_coherence(h, d)), rtol=0, atol=tolerance
+        )
+    assert np.isnan(signs.mean_example_sign_coherence(h, jnp.zeros_like(d)))
+    with pytest.raises(ValueError, match="mean_example_sign_coherence: expected inputs"):
+        signs.mean_example_sign_coherence(h[1:], d)
+
+
+def test_counts_too_large_for_float32_are_counted_in_integers(monkeypatch):
+    weights = np.random.default_rng(6).normal(size=(40, 3)).astype(np.float32)
+    weights[1, 1] = 0.0
+    expected = signs.sign_coherence(jnp.asarray(weights)), signs.positive_fraction(weights)
+    monkeypatch.setattr(signs, "MOST_IN_FLOAT32", 10)
+    assert "i32[" in str(jax.make_jaxpr(signs.sign_coherence)(weights))
+    np.testing.assert_array_equal(signs.sign_coherence(jnp.asarray(weights)), expected[0])
+    np.testing.assert_array_equal(signs.positive_fraction(weights), expected[1])
+    weights[0, 0] = np.nan
+    np.testing.assert_array_equal(np.isnan(signs.sign_coherence(weights)), [True, False, False])
