@@ -15,7 +15,12 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int
 
-from signdyn.analysis.kfac import KfacFactors, kfac_factored_inverses, kfac_factors
+from signdyn.analysis.kfac import (
+    KfacFactors,
+    kfac_factored_inverses,
+    kfac_factored_natural_gradient,
+    kfac_factors,
+)
 from signdyn.analysis.layers import Layer, biases, layer_matrices, params_of_matrices
 from signdyn.preconditioning import Curvature, Damping, NaturalState, check_covered, next_state
 from signdyn.types import Params
@@ -50,7 +55,8 @@ class KroneckerState(NamedTuple):
 
     Attributes:
         natural: Updates made, and the damping of the next.
-        inverses: Of every layer's damped factors, as of the last inversion.
+        inverses: Of every layer's damped factors, as of the last inversion; empty with a period
+            of 1, which keeps nothing and solves instead.
     """
 
     natural: NaturalState
@@ -89,7 +95,8 @@ def scale_by_kfac(
     def init(params: Params) -> KroneckerState:
         dtype = ravel_pytree(params)[0].dtype
         natural = NaturalState(jnp.zeros((), jnp.int32), jnp.asarray(damping.initial, dtype))
-        matrices = layer_matrices(params, kernel_owners(params))
+        owners = kernel_owners(params) if inverse_period > 1 else ()
+        matrices = layer_matrices(params, owners)
         # Zeros made of the parameters: under shard_map they are each device's own, as these are.
         inverses = {
             path: KfacFactors(
@@ -102,9 +109,13 @@ def scale_by_kfac(
     def update(updates, state, params=None, *, curvature: Curvature, **extra_args):
         del params, extra_args
 
-        def invert(_: dict[str, KfacFactors]) -> dict[str, KfacFactors]:
+        def covering_layers() -> Mapping[str, Layer]:
             layers = layers_of(curvature, state.natural.step)
             check_covered(name, updates, layers)
+            return layers
+
+        def invert(_: dict[str, KfacFactors]) -> dict[str, KfacFactors]:
+            layers = covering_layers()
             has_bias = biases(updates, layers)
             return {
                 path: kfac_factored_inverses(
@@ -113,16 +124,23 @@ def scale_by_kfac(
                 for path in state.inverses
             }
 
+        inverses = state.inverses
         if inverse_period == 1:
-            inverses = invert(state.inverses)
+            layers = covering_layers()
+            directions = {
+                path: kfac_factored_natural_gradient(
+                    *layers[path], matrix, damping=state.natural.damping
+                )
+                for path, matrix in layer_matrices(updates, layers).items()
+            }
         else:
             due = state.natural.step % inverse_period == 0
-            inverses = jax.lax.cond(due, invert, lambda kept: kept, state.inverses)
-        with jax.default_matmul_precision("highest"):
-            directions = {
-                path: inverses[path].inputs @ matrix @ inverses[path].deltas
-                for path, matrix in layer_matrices(updates, inverses).items()
-            }
+            inverses = jax.lax.cond(due, invert, lambda kept: kept, inverses)
+            with jax.default_matmul_precision("highest"):
+                directions = {
+                    path: inverses[path].inputs @ matrix @ inverses[path].deltas
+                    for path, matrix in layer_matrices(updates, inverses).items()
+                }
         direction = params_of_matrices(directions, updates)
         natural = next_state(damping, state.natural, curvature, updates, direction)
         return direction, KroneckerState(natural, inverses)

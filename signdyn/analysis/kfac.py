@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from signdyn.analysis._units import Deltas, Inputs, check_damping, layer_arrays
@@ -194,10 +195,7 @@ def kfac_factored_inverses(
          [0.         0.16666667]] [[0.6666667]]
     """
     check_damping("kfac_factored_inverses", damping)
-    A, G = factors
-    root = jnp.sqrt(jnp.asarray(damping, A.dtype))
-    pi = jnp.sqrt(jnp.trace(A) / len(A) / (jnp.trace(G) / len(G)))
-    return KfacFactors(_inverse(A, pi * root), _inverse(G, root / pi))
+    return KfacFactors(*map(_inverse, _damped(factors, damping)))
 
 
 def kfac_factored_natural_gradient(
@@ -235,17 +233,32 @@ def kfac_factored_natural_gradient(
     name = "kfac_factored_natural_gradient"
     inputs, deltas = layer_arrays(name, inputs, deltas)
     _check_grad(name, inputs, deltas, grad)
+    check_damping(name, damping)
     factors = kfac_factors(inputs, deltas, bias=grad.shape[0] == inputs.shape[2] + 1)
-    A, G = kfac_factored_inverses(factors, damping=damping)
-    with jax.default_matmul_precision("highest"):
-        return A @ grad.astype(A.dtype) @ G
+    A, G = _damped(factors, damping)
+    # Right-hand sides are fewer than columns: solving is cheaper than inverting.
+    half = cho_solve((_cholesky(A), True), grad.astype(A.dtype))
+    return cho_solve((_cholesky(G), True), half.T).T
 
 
-def _inverse(matrix: Float[Array, "n n"], damping: Float[Array, ""]) -> Float[Array, "n n"]:
-    """Return (matrix + damping I)^{-1} by its Cholesky factor, NaN if it has none."""
+def _damped(factors: KfacFactors, damping: float | Array) -> KfacFactors:
+    A, G = factors
+    root = jnp.sqrt(jnp.asarray(damping, A.dtype))
+    pi = jnp.sqrt(jnp.trace(A) / len(A) / (jnp.trace(G) / len(G)))
+    return KfacFactors(
+        A + pi * root * jnp.eye(len(A), dtype=A.dtype),
+        G + root / pi * jnp.eye(len(G), dtype=G.dtype),
+    )
+
+
+def _cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+def _inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Return the inverse by the Cholesky factor, NaN if there is none."""
     identity = jnp.eye(len(matrix), dtype=matrix.dtype)
-    factor = jax.lax.linalg.cholesky(matrix + damping * identity, symmetrize_input=False)
-    half = jax.lax.linalg.triangular_solve(factor, identity, left_side=True, lower=True)
+    half = solve_triangular(_cholesky(matrix), identity, lower=True)
     with jax.default_matmul_precision("highest"):
         return half.T @ half
 
