@@ -176,7 +176,14 @@ def arpack(product: Callable[[np.ndarray], np.ndarray], dim: int) -> np.ndarray:
     """Return the ten largest eigenvalues by SciPy's ARPACK, descending."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 
-    operator = LinearOperator((dim, dim), lambda v: product(v.ravel()), dtype=np.float32)
+    class Operator(LinearOperator):
+        def __init__(self):
+            super().__init__(np.float32, (dim, dim))
+
+        def _matvec(self, x: np.ndarray) -> np.ndarray:
+            return product(x.ravel())
+
+    operator = Operator()
     start = np.random.default_rng(0).normal(size=dim).astype(np.float32)
     return np.sort(eigsh(operator, k=TOP, v0=start, tol=1e-5)[0])[::-1]
 
