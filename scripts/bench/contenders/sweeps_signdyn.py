@@ -15,8 +15,20 @@ from scripts.bench import tasks
 Run = Callable[[], dict[str, np.ndarray]]
 
 
-def mlp(seeds: int, steps: int, batch: int, rate: float, widths: Sequence[int]) -> Run:
-    """Return a run that trains sigmoid networks on digits."""
+def mlp(
+    seeds: int, steps: int, batch: int, rate: float, widths: Sequence[int], measure_every: int = 0
+) -> Run:
+    """Return a run that trains sigmoid networks on digits.
+
+    Args:
+        seeds: Number of networks.
+        steps: Updates of each.
+        batch: Examples of an update.
+        rate: Learning rate.
+        widths: Features, units of every hidden layer, outputs.
+        measure_every: Steps between the measurements of `scripts.bench.contenders.diagnostics`;
+            0 for none.
+    """
     configure_jax(num_cores())
     from signdyn.models.mlp import MLP
 
@@ -28,7 +40,7 @@ def mlp(seeds: int, steps: int, batch: int, rate: float, widths: Sequence[int]) 
         params[f"dense_{layer}"] = {"kernel": np.stack(kernels), "bias": np.stack(biases)}
     model = MLP(tuple(widths[1:-1]), widths[-1], "sigmoid")
     order = tasks.batch_orders(seeds, len(x), batch, steps)
-    return _run(model, params, x, y, order, rate)
+    return _run(model, params, x, y, order, rate, measure_every)
 
 
 def cnn(seeds: int, steps: int, batch: int, rate: float, channels: Sequence[int]) -> Run:
@@ -49,19 +61,27 @@ def cnn(seeds: int, steps: int, batch: int, rate: float, channels: Sequence[int]
 
 
 def _run(
-    model: Any, params: dict[str, Any], x: np.ndarray, y: np.ndarray, order: np.ndarray, rate: float
+    model: Any,
+    params: dict[str, Any],
+    x: np.ndarray,
+    y: np.ndarray,
+    order: np.ndarray,
+    rate: float,
+    measure_every: int = 0,
 ) -> Run:
     import jax
 
+    from scripts.bench.contenders.diagnostics import signs_and_turns
     from signdyn.data.dataset import Dataset
     from signdyn.likelihoods import categorical
     from signdyn.sweeps import block_program, grid, stack_hypers
-    from signdyn.training import Draw, Structure, make_train_fn
+    from signdyn.training import NO_PROBE, Draw, Structure, make_train_fn
 
     seeds, steps, batch = order.shape
     data = Dataset("bench", "", x, y, x[:1], y[:1], 10, x.shape[1:])
     structure = Structure(model, categorical(), steps=steps, batch_size=batch, record_every=steps)
-    train = make_train_fn(structure, data)
+    probe = signs_and_turns(measure_every) if measure_every else NO_PROBE
+    train = make_train_fn(structure, data, probe)
     devices = jax.local_devices()
     on_cpu = devices[0].platform == "cpu"
     block = -(-seeds // len(devices))
@@ -86,9 +106,11 @@ def _run(
         trajectory = jax.block_until_ready(program(*arguments))
         first = slice(tasks.COMPARED_SEEDS)
         layer = next(iter(params))
+        measured = trajectory.probe if measure_every else {}
         return {
             "loss": np.asarray(trajectory.loss[first, -1]),
             "bias": np.asarray(trajectory.params[layer]["bias"][first]),
+            **{name: np.asarray(values[first]) for name, values in measured.items()},
         }
 
     return run
