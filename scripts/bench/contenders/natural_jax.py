@@ -6,17 +6,18 @@ the first step's direction, layer after layer the kernel and the bias.
 """
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from scripts.bench import tasks
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
 from signdyn.analysis.layers import fisher_layers, monte_carlo_fisher_layers
 from signdyn.kronecker import KRONECKER, scale_by_kfac
 from signdyn.likelihoods import categorical
+from signdyn.optimizers import make_optimizer
 from signdyn.preconditioning import SOLVES, Curvature, fixed_damping, scale_by_natural_gradient
 from signdyn.types import Params, Tap
 
@@ -66,9 +67,11 @@ def descend(
     return work
 
 
-def _transform(way: str, damping: float, period: int) -> optax.GradientTransformationExtraArgs:
+def _transform(way: str, damping: float, period: int):
     if way == "sgd":
-        return optax.with_extra_args_support(optax.identity())
+        none = {"momentum": 0.0, "weight_decay": 0.0, "damping": 0.0, "damping_decay": 1.0}
+        numbers = SimpleNamespace(learning_rate=-1.0, **none)
+        return make_optimizer("sgd", numbers)
     if way in KRONECKER:
         return scale_by_kfac(way, fixed_damping(damping), inverse_period=period)
     return scale_by_natural_gradient(SOLVES[way], fixed_damping(damping))
@@ -100,7 +103,7 @@ def _of_batch(params: Params, x: jax.Array, y: jax.Array) -> tuple[Params, Curva
         product=lambda: fisher_vector_product(apply_fn, likelihood, params, x),
         layers=lambda: fisher_layers(_network, likelihood, params, x),
         loss=loss,
-        loss_after=lambda displacement: loss_of(optax.apply_updates(params, displacement)),
+        loss_after=lambda displacement: loss_of(jax.tree.map(jnp.add, params, displacement)),
         layered=True,
         sampled_layers=sampled_layers,
     )
