@@ -86,7 +86,8 @@ def _run(
     on_cpu = devices[0].platform == "cpu"
     block = -(-seeds // len(devices))
     drawn = jax.eval_shape(train.draw, jax.random.key(0))
-    draws = Draw(
+    make_draw: Any = Draw  # of NumPy arrays, which the program takes as well
+    draws = make_draw(
         params=params,
         signs=tuple(np.ones((seeds, *leaf.shape), leaf.dtype) for leaf in drawn.signs),
         label_noise=np.ones((seeds, *drawn.label_noise.shape), np.float32),
