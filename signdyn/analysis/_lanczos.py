@@ -1,6 +1,6 @@
-"""Lanczos by matfree, and what of its result has a meaning once the Krylov space is exhausted.
+"""Lanczos, and what of its result has a meaning once the Krylov space is exhausted.
 
-Private to signdyn.analysis. May import JAX and matfree.
+Private to signdyn.analysis. May import JAX.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
-from matfree import decomp
 
 MatVec = Callable[[Array], Array]
+ROWS = 8
+"""Vectors of the basis that are projected out together: read from memory once, small in cache."""
 
 
 class RitzPairs(NamedTuple):
@@ -31,16 +33,45 @@ class RitzPairs(NamedTuple):
     found: Bool[Array, " depth"]
 
 
+def tridiagonal(
+    matvec: MatVec, start: Float[Array, " dim"], depth: int
+) -> tuple[Float[Array, "depth dim"], Float[Array, " depth"], Float[Array, " depth-1"]]:
+    """Return orthonormal rows Q, and diagonal and off-diagonal of the tridiagonal T = Q F Q^T.
+
+    Lanczos' recurrence, then a block of earlier vectors after the other is projected out of the
+    new one: no vector that is not there yet is read, and none twice. The recurrence has removed
+    all but rounding errors, so that one pass leaves what two passes of Gram-Schmidt without it do.
+    """
+    filled = -(-depth // ROWS) * ROWS
+    basis = jnp.pad((start / jnp.linalg.norm(start))[None], ((0, filled - 1), (0, 0)))
+
+    def step(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        basis, diagonal, lengths = state  # lengths[k]: of vector k before it was normalized
+        image = matvec(basis[k])
+        diagonal = diagonal.at[k].set(basis[k] @ image)
+        new = image - diagonal[k] * basis[k] - lengths[k] * basis[k - 1]  # lengths[0] is 0
+
+        def project(block: Array, new: Float[Array, " dim"]) -> Float[Array, " dim"]:
+            rows = lax.dynamic_slice_in_dim(basis, block * ROWS, ROWS)
+            return new - (rows @ new) @ rows
+
+        new = lax.fori_loop(0, k // ROWS + 1, project, new)
+        length = jnp.linalg.norm(new)
+        lengths = lengths.at[k + 1].set(length, mode="drop")
+        return basis.at[k + 1].set(new / length, mode="drop"), diagonal, lengths
+
+    zeros = jnp.zeros(depth, basis.dtype)
+    basis, diagonal, lengths = lax.fori_loop(0, depth, step, (basis, zeros, zeros))
+    return basis[:depth], diagonal, lengths[1:]
+
+
 def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzPairs:
     """Return the Ritz pairs after ``depth`` products, with full reorthogonalization.
 
     Where the Krylov space is exhausted the recurrence divides rounding errors, or zero, by their
     own length. Rows from the first that is not orthonormal to its predecessors are cut off.
     """
-    basis, (diagonal, off_diagonal), *_ = decomp.tridiag_sym(depth, materialize=False)(
-        matvec, start
-    )
-    basis = jnp.asarray(basis)  # matfree's type is wider
+    basis, diagonal, off_diagonal = tridiagonal(matvec, start, depth)
     deviation = jnp.abs(jnp.tril(basis @ basis.T - jnp.eye(depth, dtype=basis.dtype)))
     tolerance = 32.0 * start.size**0.5 * jnp.finfo(basis.dtype).eps
     alive = jnp.cumprod(jnp.all(deviation < tolerance, axis=1)).astype(bool)

@@ -3,14 +3,14 @@ r"""Eigenvalues of a Fisher or Gram matrix: all of them, the top ones, or their 
 Eigenvalues of A^T A are squared singular values of A; a float32 ``eigh`` of the product returns
 negative ones. All eigenvalues need the factor A, the rest only products with a vector:
 
-======================================  ==============================  ======================
+======================================  ==============================  ========================
 what                                    from                            memory, in numbers
-======================================  ==============================  ======================
+======================================  ==============================  ========================
 :func:`spectrum_of_gram`                a factor A [rows, P]            2 rows P
 :func:`fisher_spectrum`                 a model and its inputs          5 P^2, or 3 rows P
 :func:`top_eigenpairs`                  products v -> F v               4 num_iterations P
-:func:`spectral_density`                products v -> F v               4 num_steps P
-======================================  ==============================  ======================
+:func:`spectral_density`                products v -> F v               4 num_steps P batch_size
+======================================  ==============================  ========================
 
 May import JAX, signdyn.types, signdyn.likelihoods, signdyn.analysis.fisher and the private modules
 of signdyn.analysis.
@@ -153,8 +153,8 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     r"""Return the k largest eigenpairs of a symmetric matrix by Lanczos from a random start.
 
-    ``num_iterations + k`` products: Lanczos with full reorthogonalization (matfree), then a
-    product a pair for its true residual. Eigenvalues are Rayleigh quotients, so they approach the
+    ``num_iterations + k`` products: Lanczos with full reorthogonalization, then a product a
+    pair for its true residual. Eigenvalues are Rayleigh quotients, so they approach the
     largest from below, with an error below residual^2 / (gap to the rest of the spectrum).
 
     Args:
@@ -216,13 +216,19 @@ class SpectralDensity(NamedTuple):
 
 
 def spectral_density(
-    matvec: MatVec, dim: int, key: Key[Array, ""], *, num_probes: int, num_steps: int
+    matvec: MatVec,
+    dim: int,
+    key: Key[Array, ""],
+    *,
+    num_probes: int,
+    num_steps: int,
+    batch_size: int = 1,
 ) -> SpectralDensity:
     r"""Return the density of the eigenvalues of a symmetric matrix by Lanczos quadrature.
 
     Stochastic Lanczos quadrature (Ubaru, Chen and Saad, 2017): from each of ``num_probes``
     directions u, uniform on the sphere, so that nothing depends on the choice of coordinates,
-    ``num_steps`` of Lanczos with full reorthogonalization (matfree). The nodes are Ritz values;
+    ``num_steps`` of Lanczos with full reorthogonalization. The nodes are Ritz values;
     the weights are squared overlaps of Ritz vectors with u. Far from the bulk a node is an
     eigenvalue; inside it, resolution is about (lambda_max - lambda_min) / num_steps.
 
@@ -233,8 +239,11 @@ def spectral_density(
         key: Draws the probes.
         num_probes: Independent probes. The variance of the estimated (1/dim) tr f(F) is
             2 / (dim + 2) times the variance of f over the spectrum, divided by ``num_probes``.
-        num_steps: Products a probe, at most ``dim``. Probes run one after the other, and each
-            holds about 4 num_steps dim numbers.
+        num_steps: Products a probe, at most ``dim``.
+        batch_size: Probes that run together, under ``vmap``, each holding about 4 num_steps dim
+            numbers. ``num_probes`` is the fastest where memory allows: their products with a
+            dense F, see :func:`signdyn.analysis.matrix.fisher_matrix`, are then one product of
+            matrices. It changes nothing but rounding.
 
     Returns:
         The :class:`SpectralDensity`, in the dtype that ``matvec`` returns. F with fewer than
@@ -243,8 +252,8 @@ def spectral_density(
         weights are NaN if F holds a NaN.
 
     Raises:
-        ValueError: If there is no probe, ``num_steps`` is not in 1 .. dim, or ``matvec`` does not
-            map [dim] to [dim].
+        ValueError: If there is no probe, ``num_steps`` is not in 1 .. dim, ``batch_size`` is below
+            1, or ``matvec`` does not map [dim] to [dim].
 
     Example:
         >>> F = jnp.diag(jnp.array([4.0, 1.0]))
@@ -254,10 +263,10 @@ def spectral_density(
         >>> print(density.nodes.round(6), density.weights.sum().round(6))
         [[4. 1.]] 1.0
     """
-    if num_probes < 1 or not 1 <= num_steps <= dim:
+    if min(num_probes, batch_size) < 1 or not 1 <= num_steps <= dim:
         raise ValueError(
-            f"spectral_density: expected num_probes >= 1 and 1 <= num_steps <= dim, got "
-            f"{num_probes=}, {num_steps=}, {dim=}."
+            f"spectral_density: expected num_probes >= 1, batch_size >= 1 and 1 <= num_steps <= "
+            f"dim, got {num_probes=}, {batch_size=}, {num_steps=}, {dim=}."
         )
     dtype = dtype_of("spectral_density", matvec, dim)
 
@@ -265,7 +274,9 @@ def spectral_density(
         return quadrature(matvec, jax.random.normal(key, (dim,), dtype), num_steps)
 
     with jax.default_matmul_precision("highest"):
-        return SpectralDensity(*lax.map(probe, jax.random.split(key, num_probes)))
+        keys = jax.random.split(key, num_probes)
+        together = None if batch_size == 1 else min(batch_size, num_probes)
+        return SpectralDensity(*lax.map(probe, keys, batch_size=together))
 
 
 def moment(density: SpectralDensity, k: int) -> Float[Array, " probe"]:

@@ -197,6 +197,15 @@ def test_the_float32_density_of_each_seeds_fisher_is_that_of_its_dense_spectrum(
         np.testing.assert_allclose(own.nodes[:, 0], exact[0], rtol=1e-4)
 
 
+@pytest.mark.parametrize("batch_size", [3, 7, 50])
+def test_probes_that_run_together_have_the_rules_of_those_that_do_not(batch_size):
+    F, options = matrix_with(SPECTRA["spikes and bulk"]), {"num_probes": 7, "num_steps": 12}
+    find = functools.partial(spectral_density, lambda v: F @ v, DIM, jax.random.key(0), **options)
+    together, alone = (jax.jit(functools.partial(find, batch_size=n))() for n in (batch_size, 1))
+    np.testing.assert_allclose(together.nodes, alone.nodes, rtol=1e-10)
+    np.testing.assert_allclose(together.weights, alone.weights, atol=1e-10)
+
+
 def density_with(**changed):
     options = {"num_probes": 1, "num_steps": 2, **changed}
     matvec = options.pop("matvec", lambda v: v)
@@ -210,6 +219,7 @@ ONE = SpectralDensity(jnp.ones((1, 1)), jnp.ones((1, 1)))
     ("call", "message"),
     [
         (lambda: density_with(num_probes=0), "spectral_density: .*num_probes=0"),
+        (lambda: density_with(batch_size=0), "spectral_density: .*batch_size=0"),
         (lambda: density_with(num_steps=0), "num_steps=0, dim=4"),
         (lambda: density_with(num_steps=5), "num_steps=5, dim=4"),
         (lambda: density_with(matvec=lambda v: v[:2]), r"spectral_density: .*shape \(4,\)"),
