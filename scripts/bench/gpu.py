@@ -10,6 +10,7 @@ minutes.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -43,6 +44,7 @@ def on_gpu(race: Race, steps: int) -> Race:
     return replace(
         race,
         id=race.id.replace("sweep", "gpu"),
+        work=re.sub(r"[\d]+ steps", f"{steps} steps", race.work),
         case={**race.case, "steps": steps},
         contenders=tuple(map(fit, chosen)),
         bounds=(),

@@ -197,10 +197,38 @@ def memory_text(content: Mapping[str, Any]) -> str:
     )
 
 
+def gpu_text(content: Mapping[str, Any]) -> str:
+    """Return the sweeps on a GPU: rates against the width of a block."""
+    head = ("networks", "seeds in a block", "contender", "thousand steps/s", "time / ours")
+    rows = [(*head, "differs", "share of the roof")]
+    for race in sorted(content["races"], key=lambda race: ("cnn" in race["id"], race["units"])):
+        seeds, _, networks = race["work"].partition(" seeds of ")
+        for contender in race["contenders"]:
+            is_ours = contender["difference"] is None
+            rate = race["units"] / contender["seconds"] / 1e3
+            share = f"{race['share_of_roof']['median']:.1%}" if is_ours else ""
+            rows.append(
+                (networks.partition(", batch")[0], f"{int(seeds):,}", named(contender), f"{rate:,.0f}",
+                 "" if is_ours else spread(contender["of_ours"]),
+                 "" if is_ours else differs(contender), share)
+            )  # fmt: skip
+    return "\n\n".join(
+        [
+            f"## One {content['device']}",
+            f"`{content['command']}`. A step is one seed's; products at JAX's and PyTorch's "
+            "default precision for float32. Ours also evaluates every network on the whole "
+            "training set at its start and end, and carries sites, statistics and hyperparameters "
+            "as data.",
+            table(rows),
+        ]
+    )
+
+
 SECTIONS: Mapping[str, Callable[[Any], str]] = {
     "scaling": scaling_text,
     "spectra_memory": memory_text,
     "startup": startup_text,
+    "gpu": gpu_text,
 }
 """Measurement -> its section; files of the record that are no races."""
 
