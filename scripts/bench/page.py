@@ -202,13 +202,14 @@ def gpu_text(content: Mapping[str, Any]) -> str:
     head = ("networks", "seeds in a block", "contender", "thousand steps/s", "time / ours")
     rows = [(*head, "differs", "share of the roof")]
     for race in sorted(content["races"], key=lambda race: ("cnn" in race["id"], race["units"])):
-        seeds, _, networks = race["work"].partition(" seeds of ")
+        seeds, _, work = race["work"].partition(" seeds of ")
+        networks = work.partition(", batch")[0]
         for contender in race["contenders"]:
             is_ours = contender["difference"] is None
             rate = race["units"] / contender["seconds"] / 1e3
             share = f"{race['share_of_roof']['median']:.1%}" if is_ours else ""
             rows.append(
-                (networks.partition(", batch")[0], f"{int(seeds):,}", named(contender), f"{rate:,.0f}",
+                (networks, f"{int(seeds):,}", named(contender), f"{rate:,.0f}",
                  "" if is_ours else spread(contender["of_ours"]),
                  "" if is_ours else differs(contender), share)
             )  # fmt: skip
