@@ -1,8 +1,9 @@
 """Natural-gradient and K-FAC steps of signdyn, and the plain training step they are counted in.
 
-Tanh networks on digits, categorical likelihood. A run is ``steps`` steps inside one compiled scan,
-a batch of its own each, which is the loss, the gradient, the curvature and the solve; the answer is
-the first step's direction, layer after layer the kernel and the bias.
+Tanh networks on digits, categorical likelihood. A run is ``steps`` calls of one compiled step from
+Python, as every tool's optimizer is called, on a batch of its own each: the loss, the gradient, the
+curvature and the solve. The answer is the first step's direction, layer after layer the kernel and
+the bias.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,25 +44,24 @@ def descend(
     }
     transform = _transform(way, damping, inverse_period)
 
-    def run(params: Params, order: jax.Array) -> tuple[Params, Params]:
-        def step(carry, rows):
-            params, state = carry
-            grads, curvature = _of_batch(params, x[rows], y[rows])
-            direction, state = transform.update(grads, state, params, curvature=curvature)
-            return (jax.tree.map(lambda p, d: p - RATE * d, params, direction), state), None
+    @jax.jit
+    def step(params: Params, state, rows: jax.Array):
+        grads, curvature = _of_batch(params, x[rows], y[rows])
+        direction, state = transform.update(grads, state, params, curvature=curvature)
+        return jax.tree.map(lambda p, d: p - RATE * d, params, direction), state
 
-        (after, _), _ = jax.lax.scan(step, (params, transform.init(params)), order)
-        return after
-
-    compiled = jax.jit(run)
-    first = jax.tree.map(
-        lambda before, after: (before - after) / RATE, start, compiled(start, order[:1])
-    )
+    batches = list(order)
+    state = jax.jit(transform.init)(start)
+    after, _ = step(start, state, batches[0])
+    first = jax.tree.map(lambda p, q: (p - q) / RATE, start, after)
     leaves = [layer[name].ravel() for layer in first.values() for name in ("kernel", "bias")]
     answer = {"direction": np.concatenate([np.asarray(leaf) for leaf in leaves])}
 
     def work() -> dict[str, np.ndarray]:
-        jax.block_until_ready(compiled(start, order))
+        params, carried = start, state
+        for rows in batches:
+            params, carried = step(params, carried, rows)
+        jax.block_until_ready(params)
         return answer
 
     return work

@@ -9,7 +9,9 @@ for each other."""
 OURS = "scripts.bench.contenders.natural_jax:descend"
 TORCH = "scripts.bench.contenders.natural_torch:descend"
 STEPS = 20
-SGD = Contender("SGD, jit + scan", OURS, ("jax",), ENVIRONMENT, more={"way": "sgd"}, agrees=False)
+SGD = Contender(
+    "SGD, a jitted step", OURS, ("jax",), ENVIRONMENT, more={"way": "sgd"}, agrees=False
+)
 NETWORKS = {
     "2k_64": ((64, 32, 10), 64),
     "2k_512": ((64, 32, 10), 512),
