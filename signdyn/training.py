@@ -26,7 +26,7 @@ from signdyn.replicas import Draw as Draw
 from signdyn.replicas import Hyper as Hyper
 from signdyn.replicas import Start, draw_replica, start_replica
 from signdyn.replicas import Structure as Structure
-from signdyn.types import Params
+from signdyn.types import Params, Tapped
 
 NEVER = -1
 """Value of ``Trajectory.diverged_at`` for a replica whose loss stayed finite."""
@@ -273,14 +273,24 @@ class _Run(NamedTuple):
             moved = optax.apply_updates(params, displacement)
             return jnp.mean(likelihood.nll(model.apply({"params": moved}, x, sites), y))
 
-        tapped_fn = linen_tapped(model, sites, **frozen(traces.statistics))
+        # What layers read is not these parameters then, so that theirs is another Fisher.
+        mapped = hasattr(model, "unmapped")
+
+        def tapped() -> Tapped:
+            if mapped:
+                raise ValueError(
+                    "make_train_fn: expected a model whose layers read its own parameters for a "
+                    f"natural gradient by layers, got a {type(model).__name__}; use natural or "
+                    "natural_cg, which take any model."
+                )
+            return linen_tapped(model, sites, **frozen(traces.statistics))
 
         def layers() -> dict[str, Layer]:
-            return fisher_layers(tapped_fn, likelihood, params, x)
+            return fisher_layers(tapped(), likelihood, params, x)
 
         def sampled_layers(step: Array) -> dict[str, Layer]:
             key = jax.random.fold_in(self.labels_key, step)
-            return monte_carlo_fisher_layers(tapped_fn, likelihood, params, x, key, 1)
+            return monte_carlo_fisher_layers(tapped(), likelihood, params, x, key, 1)
 
         return Curvature(
             factor=lambda: fisher_factor(apply_fn, likelihood, params, x),
@@ -288,7 +298,7 @@ class _Run(NamedTuple):
             layers=layers,
             loss=traces.loss,
             loss_after=loss_after,
-            layered=True,
+            layered=not mapped,
             sampled_layers=sampled_layers,
         )
 

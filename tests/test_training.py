@@ -12,9 +12,11 @@ import pytest
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from signdyn.analysis.fisher import fisher_factor
 from signdyn.centering import CENTERINGS, Centering, SiteCentering, combine, offset
 from signdyn.likelihoods import Likelihood, bernoulli, categorical, gaussian
 from signdyn.models.mlp import MLP
+from signdyn.models.whitening import Mapped
 from signdyn.optimizers import DIRECTIONS
 from signdyn.preconditioning import SOLVES
 from signdyn.replicas import draw_replica, start_replica
@@ -692,3 +694,33 @@ def test_equal_structures_are_equal_so_that_they_can_share_a_program():
     assert one == other
     assert hash(one) == hash(other)
     assert one != Structure(MLP((5,), 3), categorical(), batch_size=4)
+
+
+def test_a_model_of_maps_steps_by_the_fisher_of_its_own_parameters_not_of_its_layers():
+    random = np.random.default_rng(0)
+    units = (DATA.x_train.shape[1], *MODEL.widths)
+    maps = {
+        f"dense_{i}": jnp.asarray(np.eye(n) + 0.3 * random.normal(size=(n, n)))
+        for i, n in enumerate(units)
+    }
+    mapped = Mapped(MODEL, maps)
+    structure = Structure(mapped, categorical(), "natural", steps=1)
+    train = make_train_fn(structure, DATA)
+    draw = make_train_fn(replace(structure, model=MODEL), DATA).draw(jax.random.key(0))
+    trajectory = train.run(draw, Hyper(1.0, damping=0.1))
+
+    def apply_fn(params, x):
+        return mapped.apply({"params": params}, x)
+
+    def mean_loss(params):
+        outputs = apply_fn(params, jnp.asarray(DATA.x_train))
+        return jnp.mean(categorical().nll(outputs, jnp.asarray(DATA.y_train)))
+
+    A = fisher_factor(apply_fn, categorical(), draw.params, jnp.asarray(DATA.x_train))
+    theta, _ = ravel_pytree(draw.params)
+    grad, _ = ravel_pytree(jax.grad(mean_loss)(draw.params))
+    expected = theta - jnp.linalg.solve(A.T @ A + 0.1 * jnp.eye(len(theta)), grad)
+    np.testing.assert_allclose(ravel_pytree(trajectory.params)[0], expected, rtol=1e-7, atol=1e-9)
+    by_layers = make_train_fn(replace(structure, optimizer="natural_kfac"), DATA)
+    with pytest.raises(ValueError, match="whose layers read its own parameters"):
+        by_layers.run(draw, Hyper(1.0, damping=0.1))
