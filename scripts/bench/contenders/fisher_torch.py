@@ -13,7 +13,7 @@ from torch import nn
 from scripts.bench import tasks
 
 Run = Callable[[], dict[str, np.ndarray]]
-TOP, PROBES, STEPS = 10, 10, 80
+TOP, DEPTH, STEPS = 10, 24, 80
 
 
 def task(
@@ -195,7 +195,7 @@ def curvlinops_top(widths: Sequence[int], examples: int) -> Run:
     start = np.random.default_rng(0).normal(size=operator.shape[0]).astype(np.float32)
 
     def run() -> dict[str, np.ndarray]:
-        found = eigsh(operator, k=TOP, v0=start, tol=1e-5)[0]
+        found = eigsh(operator, k=TOP, v0=start, tol=1e-4)[0]
         return {"eigenvalues": np.sort(found)[::-1]}
 
     return run
@@ -218,22 +218,22 @@ def eigenthings_top(widths: Sequence[int], examples: int) -> Run:
 
     def run() -> dict[str, np.ndarray]:
         found = lanczos(
-            operator, k=TOP, max_iter=60, tol=1e-5, seed=0, which="LA", reorthogonalize=True
+            operator, k=TOP, max_iter=DEPTH, tol=1e-4, seed=0, which="LA", reorthogonalize=True
         )
         return {"eigenvalues": np.sort(np.asarray(found.eigenvalues))[::-1]}
 
     return run
 
 
-def eigenthings_density(widths: Sequence[int], examples: int) -> Run:
-    """Return a run with hessian-eigenthings' Lanczos quadrature."""
+def eigenthings_density(widths: Sequence[int], examples: int, probes: int) -> Run:
+    """Return a run with hessian-eigenthings' Lanczos quadrature, a probe after the other."""
     from hessian_eigenthings import spectral_density
 
     operator = eigenthings_operator(widths, examples)
 
     def run() -> dict[str, np.ndarray]:
         found = spectral_density(
-            operator, num_runs=PROBES, lanczos_steps=STEPS, num_grid_points=100, seed=0
+            operator, num_runs=probes, lanczos_steps=STEPS, num_grid_points=100, seed=0
         )
         mass = np.asarray(found.density) * np.gradient(np.asarray(found.grid))
         return {"trace": operator.size * np.sum(mass * np.asarray(found.grid)) / np.sum(mass)}

@@ -3,7 +3,7 @@
 import itertools
 
 from scripts.bench import tasks
-from scripts.bench.race import ONE_DEVICE, Bound, Contender, Race
+from scripts.bench.race import HOST_DEVICES, ONE_DEVICE, Bound, Contender, Race
 
 TOPIC = "Fisher and spectra"
 SMALL = {"widths": [64, 32, 10], "examples": 1797}
@@ -85,14 +85,23 @@ DENSITIES = [
         work=f"the density of the Fisher's eigenvalues, 10 probes x 80 steps, P = {count:,}",
         case=case,
         contenders=(
-            ours("density"),
+            ours("density", way=way),
             ours("matfree_density", "matfree"),
-            of_torch("eigenthings_density", "hessian-eigenthings", "hessian-eigenthings"),
+            Contender(
+                "hessian-eigenthings",
+                "scripts.bench.contenders.fisher_torch:eigenthings_density",
+                ("hessian-eigenthings", "torch"),
+                more={"probes": 5},
+                share=0.5,
+            ),
         ),
         bounds=(*at_least(1.0, "matfree"), *at_least(7.0, "hessian-eigenthings")),
         tolerance={"trace": 0.3},  # of other probes
     )
-    for name, case, count in (("small", SMALL, NUM_SMALL), ("large", LARGE, NUM_LARGE))
+    for name, case, count, way in (
+        ("small", SMALL, NUM_SMALL, "matrix"),
+        ("large", LARGE, NUM_LARGE, "products"),
+    )
 ]
 
 RACES = (
@@ -181,7 +190,12 @@ RACES = (
         work="the Fisher spectra of 64 networks 64-8-10 on 512 digits in one call",
         case=FLEET,
         contenders=(
-            ours("spectra_of_seeds"),
+            Contender(
+                "signdyn",
+                "scripts.bench.contenders.fisher_jax:spectra_of_seeds",
+                ("jax",),
+                HOST_DEVICES,
+            ),
             *(theirs("spectra_of_seeds", way) for way in ("nngeometry", "func")),
         ),
         bounds=at_least(8.0, "nngeometry", "torch.func"),
