@@ -16,6 +16,22 @@ ROWS = 8
 """Vectors of the basis that are projected out together: read from memory once, small in cache."""
 
 
+class Tridiagonal(NamedTuple):
+    """F in the basis of a Krylov space.
+
+    Attributes:
+        basis: Array Q [depth, dim], orthonormal rows.
+        images: Array Q F [depth, dim], the products that were made.
+        diagonal: Array [depth], of T = Q F Q^T.
+        off_diagonal: Array [depth - 1], of T.
+    """
+
+    basis: Float[Array, "depth dim"]
+    images: Float[Array, "depth dim"]
+    diagonal: Float[Array, " depth"]
+    off_diagonal: Float[Array, " depth-1"]
+
+
 class RitzPairs(NamedTuple):
     """Eigenpairs of the matrix restricted to a Krylov space, descending.
 
@@ -24,19 +40,19 @@ class RitzPairs(NamedTuple):
         coefficients: Array [depth, depth]; row j holds the vector of value j in ``basis``. The
             first column is its overlap with the normalized start.
         basis: Array [depth, dim], orthonormal rows; zero from the exhaustion on.
+        images: Array [depth, dim], the matrix times each of them.
         found: Array [depth], true where a pair means something; false throughout for a NaN.
     """
 
     values: Float[Array, " depth"]
     coefficients: Float[Array, "depth depth"]
     basis: Float[Array, "depth dim"]
+    images: Float[Array, "depth dim"]
     found: Bool[Array, " depth"]
 
 
-def tridiagonal(
-    matvec: MatVec, start: Float[Array, " dim"], depth: int
-) -> tuple[Float[Array, "depth dim"], Float[Array, " depth"], Float[Array, " depth-1"]]:
-    """Return orthonormal rows Q, and diagonal and off-diagonal of the tridiagonal T = Q F Q^T.
+def tridiagonal(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> Tridiagonal:
+    """Return ``depth`` vectors of the Krylov space of ``start``, and F in them.
 
     Lanczos' recurrence, then a block of earlier vectors after the other is projected out of the
     new one: no vector that is not there yet is read, and none twice. The recurrence has removed
@@ -45,8 +61,8 @@ def tridiagonal(
     filled = -(-depth // ROWS) * ROWS
     basis = jnp.pad((start / jnp.linalg.norm(start))[None], ((0, filled - 1), (0, 0)))
 
-    def step(k: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        basis, diagonal, lengths = state  # lengths[k]: of vector k before it was normalized
+    def step(k: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        basis, images, diagonal, lengths = state  # lengths[k]: of vector k, not yet normalized
         image = matvec(basis[k])
         diagonal = diagonal.at[k].set(basis[k] @ image)
         new = image - diagonal[k] * basis[k] - lengths[k] * basis[k - 1]  # lengths[0] is 0
@@ -58,11 +74,13 @@ def tridiagonal(
         new = lax.fori_loop(0, k // ROWS + 1, project, new)
         length = jnp.linalg.norm(new)
         lengths = lengths.at[k + 1].set(length, mode="drop")
-        return basis.at[k + 1].set(new / length, mode="drop"), diagonal, lengths
+        basis = basis.at[k + 1].set(new / length, mode="drop")
+        return basis, images.at[k].set(image), diagonal, lengths
 
     zeros = jnp.zeros(depth, basis.dtype)
-    basis, diagonal, lengths = lax.fori_loop(0, depth, step, (basis, zeros, zeros))
-    return basis[:depth], diagonal, lengths[1:]
+    state = (basis, jnp.zeros_like(basis[:depth]), zeros, zeros)
+    basis, images, diagonal, lengths = lax.fori_loop(0, depth, step, state)
+    return Tridiagonal(basis[:depth], images, diagonal, lengths[1:])
 
 
 def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzPairs:
@@ -71,7 +89,7 @@ def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzP
     Where the Krylov space is exhausted the recurrence divides rounding errors, or zero, by their
     own length. Rows from the first that is not orthonormal to its predecessors are cut off.
     """
-    basis, diagonal, off_diagonal = tridiagonal(matvec, start, depth)
+    basis, images, diagonal, off_diagonal = tridiagonal(matvec, start, depth)
     deviation = jnp.abs(jnp.tril(basis @ basis.T - jnp.eye(depth, dtype=basis.dtype)))
     tolerance = 32.0 * start.size**0.5 * jnp.finfo(basis.dtype).eps
     alive = jnp.cumprod(jnp.all(deviation < tolerance, axis=1)).astype(bool)
@@ -85,7 +103,8 @@ def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzP
     # A NaN of the matrix itself is in the diagonal of the last row alive; eigh may lose it.
     found = (jnp.arange(depth) < jnp.sum(alive)) & jnp.isfinite(scale)
     values = jnp.where(found, values[::-1], jnp.nan)
-    return RitzPairs(values, vectors[:, ::-1].T, jnp.where(alive[:, None], basis, 0.0), found)
+    basis, images = (jnp.where(alive[:, None], rows, 0.0) for rows in (basis, images))
+    return RitzPairs(values, vectors[:, ::-1].T, basis, images, found)
 
 
 def quadrature(

@@ -153,9 +153,10 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     r"""Return the k largest eigenpairs of a symmetric matrix by Lanczos from a random start.
 
-    ``num_iterations + k`` products: Lanczos with full reorthogonalization, then a product a
-    pair for its true residual. Eigenvalues are Rayleigh quotients, so they approach the
-    largest from below, with an error below residual^2 / (gap to the rest of the spectrum).
+    ``num_iterations`` products: Lanczos with full reorthogonalization. Residuals are the true ones,
+    from the products that were made, F being linear. Eigenvalues are Rayleigh quotients, so they
+    approach the largest from below, with an error below residual^2 / (gap to the rest of the
+    spectrum).
 
     Args:
         matvec: v -> F v for vectors [dim], F symmetric, such as
@@ -193,9 +194,9 @@ def top_eigenpairs(
     start = jax.random.normal(key, (dim,), dtype_of("top_eigenpairs", matvec, dim))
     with jax.default_matmul_precision("highest"):
         pairs = ritz_pairs(matvec, start, depth)
-        eigenvalues, vectors = pairs.values[:k], pairs.coefficients[:k] @ pairs.basis
-        eigenvectors = jnp.where(pairs.found[:k, None], vectors, jnp.nan)
-        errors = jax.vmap(matvec)(eigenvectors) - eigenvalues[:, None] * eigenvectors
+        eigenvalues, coefficients = pairs.values[:k], pairs.coefficients[:k]
+        eigenvectors = jnp.where(pairs.found[:k, None], coefficients @ pairs.basis, jnp.nan)
+        errors = coefficients @ pairs.images - eigenvalues[:, None] * eigenvectors
     return Eigenpairs(eigenvalues, eigenvectors, jnp.linalg.norm(errors, axis=-1))
 
 
