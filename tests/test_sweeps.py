@@ -13,8 +13,8 @@ from signdyn.models.mlp import MLP
 from signdyn.sweeps import (
     block_program,
     grid,
-    num_blocks,
     hasty_to_compile,
+    num_blocks,
     quick_to_compile,
     replica_keys,
     run_blocks,

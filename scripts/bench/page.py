@@ -118,12 +118,12 @@ def summary_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return how many bounds hold, and every one that does not."""
     bounds = [(record, bound) for record in records for bound in record["bounds"]]
     missed = [(record, bound) for record, bound in bounds if not bound["holds"]]
-    lines = [f"{len(bounds) - len(missed)} of {len(bounds)} bounds hold."]
+    lines = [f"{len(bounds) - len(missed)} of {len(bounds)} bounds hold.", ""]
     lines += [
-        f"Not {record['id']}: {bound['slow']} / {bound['fast']}, {spread(bound['ratio'])}."
+        f"* Not {record['id']}: {bound['slow']} / {bound['fast']}, {spread(bound['ratio'])}."
         for record, bound in missed
     ]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
 
 
 def read(folder: Path, name: str) -> Any:

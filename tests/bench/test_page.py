@@ -48,7 +48,7 @@ def test_a_race_is_told_with_its_ratio_its_bound_and_its_share():
 def test_a_bound_that_does_not_hold_stands_out_and_leads_the_page():
     missed = record(1.5, asked=2.0)
     assert "**no**" in race_text(missed)
-    assert summary_text([missed]).startswith("0 of 1 bounds hold.\nNot toy: theirs / ours, 1.5")
+    assert summary_text([missed]).startswith("0 of 1 bounds hold.\n\n* Not toy: theirs / ours, 1.5")
 
 
 def test_the_page_is_that_of_the_record():
