@@ -246,7 +246,7 @@ class Session:
         return jax.tree.map(batched, (draw, hyper))
 
     def _call_bytes(self, group: Group) -> int:
-        traced = self._traced[group.name] = self._trace(group)  # kept: it takes half a second
+        traced = self._traced[group.name] = self._trace(group)  # kept, to be compiled
         leaves = jax.tree.leaves((self._arguments(group), traced.out_info))
         return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 

@@ -39,8 +39,8 @@ def quick_to_compile() -> dict[str, Any]:
 def hasty_to_compile() -> dict[str, Any]:
     """Return XLA's options for programs that run but a few times on CPU: measurements, say.
 
-    They compile in a third of the time that `quick_to_compile` takes, and run three times slower
-    where they are not products and decompositions.
+    They compile faster still than those of `quick_to_compile`, and what is not a product or a
+    decomposition runs slower.
     """
     return {**quick_to_compile(), "xla_backend_optimization_level": 0}
 

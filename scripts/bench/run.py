@@ -5,7 +5,7 @@
 
 Peers are installed by the extra `bench`, kfac-jax in an environment of its own: see
 scripts/bench/setup.sh. A race first checks that all answers agree, then lets the contenders take
-turns. Ratios are medians over rounds with the least and the most. About 15 minutes on two cores.
+turns. Ratios are medians over rounds with the least and the most. About half an hour on two cores.
 """
 
 import difflib

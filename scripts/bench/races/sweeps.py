@@ -86,7 +86,7 @@ def cnn_race(seeds: int, asked: Sequence[float]) -> Race:
             Bound(peer.name, ours.name, at_least=least)
             for peer, least in zip(peers, asked, strict=True)
         ),
-        tolerance={"loss": 1e-3},  # biases of single seeds part by 1% in 60 steps through kinks
+        tolerance={"loss": 1e-3},  # rounding decides at kinks, and biases part
         units=seeds * steps,
         unit="seed and step",
         flop=seeds * steps * cnn_flop(CHANNELS, BATCH),
