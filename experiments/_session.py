@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from experiments._cli import UsageError, configure_jax, num_cores, option
 from experiments._environment import environment
 from experiments._progress import SweepProgress
-from signdyn.records import open_run, read_json, write_json
+from signdyn.records import read_json, write_json
 from signdyn.resume import Group, Layout, Variant, run_group
+from signdyn.run_folder import open_run
 from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
 
 MEASURED_RATE = 1.5e10

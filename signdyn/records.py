@@ -7,11 +7,14 @@ are never averaged on disk. A folder looks like this:
     run.json          configuration and environment
     cells/*.nc        one a block, named <part>-<id>.nc
     ledger.jsonl      one line a finished cell: id, part, file, sha256, seconds
+    .lock             who works in it
+
+May import: files.
 """
 
 import hashlib
+import io
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +24,9 @@ import h5py
 import numpy as np
 import xarray as xr
 
-
-class RecordsError(ValueError):
-    """A results folder cannot be used; the message says why and what to do."""
+from signdyn.files import WRITING, RecordsError, append_line, jsonable, write_bytes
+from signdyn.files import read_json as read_json
+from signdyn.files import write_json as write_json
 
 
 class Variable(NamedTuple):
@@ -43,50 +46,17 @@ class Replica(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """The cells of a folder: ``good`` id -> line; ``damaged`` names with what is wrong."""
+    """The cells of a folder.
+
+    Attributes:
+        good: Id -> line of the ledger.
+        damaged: Names of what cannot be used, each with what is wrong.
+        spare: Names of what is there in vain: lines that repeat a cell, files without a line.
+    """
 
     good: dict[str, dict[str, Any]]
     damaged: list[str]
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write strict, sorted-as-given JSON; numbers that are not finite become null."""
-    text = json.dumps(jsonable(content), indent=1, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
-
-
-def jsonable(content: Any) -> Any:
-    """Return ``content`` in JSON's types, NaN and infinities as None.
-
-    Example:
-        >>> jsonable({"a": (np.float32(0.5), float("nan"))})
-        {'a': [0.5, None]}
-    """
-    if isinstance(content, Mapping):
-        return {str(key): jsonable(value) for key, value in content.items()}
-    if isinstance(content, np.ndarray):
-        return jsonable(content.tolist())
-    if isinstance(content, list | tuple):
-        return [jsonable(value) for value in content]
-    if isinstance(content, np.generic):
-        return jsonable(content.item())
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content
+    spare: list[str]
 
 
 def content_id(description: Mapping[str, Any]) -> str:
@@ -100,75 +70,78 @@ def content_id(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-    """Make ``folder`` ready for a run, or check that it holds one of the same configuration.
-
-    The environment on record is that of the first cell: where there is none yet, it is this one.
-
-    Raises:
-        RecordsError: If the folder holds another configuration or is not a results folder.
-            Nothing is changed then.
-    """
-    path = folder / "run.json"
-    config = jsonable(config)
-    try:
-        if path.exists():
-            _check_same_config(folder, read_json(path).get("config"), config)
-            if not (folder / "ledger.jsonl").exists():
-                write_json(path, {"config": config, "environment": environment})
-        elif folder.exists() and any(folder.iterdir()):
-            raise RecordsError(
-                f"the folder {folder} is not empty and holds no run.json; "
-                "name an empty or new one with --out."
-            )
-        else:
-            write_json(path, {"config": config, "environment": environment})
-        (folder / "cells").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordsError(f"cannot write to {folder}: {error.strerror}.") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object; one sentence if it is damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RecordsError(f"{path} cannot be read as JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise RecordsError(f"{path} should hold a JSON object, not a {type(content).__name__}.")
-    return content
-
-
 def read_ledger(folder: Path) -> Ledger:
-    """Return which cells are finished and whole; every file's checksum is recomputed."""
+    """Return which cells are finished and whole.
+
+    A cell is good if its file has the checksum, the name and, inside, the id and the part that
+    the ledger tells.
+    """
     path = folder / "ledger.jsonl"
     good: dict[str, dict[str, Any]] = {}
-    damaged = []
+    bad: dict[str, str] = {}  # of files: what is wrong
+    damaged, spare = [], []
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-            name, cell, checksum, _ = (entry[key] for key in ("file", "id", "sha256", "part"))
-        except (ValueError, TypeError, KeyError):
+        entry = _entry(line)
+        if entry is None:
             damaged.append(f"ledger line {number} (cut off or garbled)")
-            continue
-        file = folder / "cells" / name
-        if not file.exists():
-            damaged.append(f"{name} (missing)")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != checksum:
-            damaged.append(f"{name} (checksum differs)")
+        elif entry["id"] in good:
+            spare.append(f"ledger line {number} (repeats {entry['file']})")
+        elif wrong := _what_is_wrong(folder / "cells" / entry["file"], entry):
+            bad[entry["file"]] = wrong
         else:
-            good[cell] = entry
-    return Ledger(good, [name for name in damaged if name.split(" ")[0] not in _files(good)])
+            good[entry["id"]] = entry
+    known = {entry["file"] for entry in good.values()}
+    damaged += [f"{name} ({wrong})" for name, wrong in bad.items() if name not in known]
+    spare += [f"{name} (its line is wrong)" for name in bad if name in known]
+    strays = sorted(file.name for file in folder.glob("cells/*.nc"))
+    spare += [f"{name} (not in the ledger)" for name in strays if name not in {*known, *bad}]
+    return Ledger(good, damaged, spare)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Return a line of the ledger; None if it is none."""
+    try:
+        entry = json.loads(line)
+        name, cell, part = (entry[key] for key in ("file", "id", "part"))
+        is_whole = all(isinstance(entry[key], str) for key in ("file", "id", "part", "sha256"))
+    except (ValueError, TypeError, KeyError):
+        return None
+    # a name with a path in it would lead out of the folder
+    fits = name == f"{part}-{cell}.nc" and Path(str(name)).name == name
+    return entry if is_whole and fits else None
+
+
+def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str:
+    """Return why a cell's file is not what its line tells; nothing if it is."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        return "checksum differs"
+    try:
+        with h5py.File(io.BytesIO(content), "r") as cell:
+            found = {name: cell.attrs[name] for name in ("part", "id")}
+    except (OSError, KeyError):
+        return "not a cell"
+    if found["part"] != entry["part"] or found["id"] != entry["id"]:
+        return f"it holds the cell {found['part']}-{found['id']}"
+    return ""
 
 
 def mend_ledger(folder: Path) -> Ledger:
-    """Return the ledger, and rewrite it without its damaged lines: their cells are to be redone."""
-    ledger = read_ledger(folder)
-    if ledger.damaged:
-        lines = [json.dumps(entry) + "\n" for entry in ledger.good.values()]
+    """Return the good cells and, as damaged, all else that was found.
+
+    A ledger with wrong lines is rewritten without them: their cells are to be redone.
+    """
+    good, damaged, spare = read_ledger(folder)
+    if damaged or any(not name.endswith("(not in the ledger)") for name in spare):
+        lines = [json.dumps(entry) + "\n" for entry in good.values()]
         write_bytes(folder / "ledger.jsonl", "".join(lines).encode())
-    return ledger
+    return Ledger(good, damaged + spare, [])
 
 
 def write_cell(
@@ -210,7 +183,6 @@ def write_cell(
     )
     name = f"{part}-{cell}.nc"
     content = bytes(dataset.to_netcdf(engine="h5netcdf"))
-    write_bytes(folder / "cells" / name, content)
     line = {
         "id": cell,
         "part": part,
@@ -218,7 +190,9 @@ def write_cell(
         "sha256": hashlib.sha256(content).hexdigest(),
         "seconds": round(seconds, 3),
     }
-    _append_line(folder / "ledger.jsonl", json.dumps(line))
+    with WRITING:
+        write_bytes(folder / "cells" / name, content)
+        append_line(folder / "ledger.jsonl", json.dumps(line))
 
 
 def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:
@@ -234,8 +208,8 @@ def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:
         attributes units and long_name. NaN means undefined or diverged, never missing.
 
     Raises:
-        RecordsError: If there is no such run or part, a cell is damaged, or some variant lacks
-            a seed that another one has (an unfinished run).
+        RecordsError: If there is no such run or part, a cell is damaged, some variant lacks a seed
+            that another one has (an unfinished run), or has two results for one.
     """
     folder = Path(run_dir)
     ledger = read_ledger(folder)
@@ -270,6 +244,11 @@ def _read_cells(files: Sequence[Path]) -> xr.Dataset:
         # plain HDF5 is 20 times faster to read than a second full decoding
         with h5py.File(file, "r") as cell:
             for name, parts in values.items():
+                if name not in cell or cell[name].shape[1:] != parts[0].shape[1:]:
+                    raise RecordsError(
+                        f"load: {file} has no {name} of the form that {files[0].name} has; "
+                        "they are of two versions of the code: remove the folder of one."
+                    )
                 stored = cell[name]
                 is_text = h5py.check_string_dtype(stored.dtype) is not None
                 column = stored.asstr()[...].astype(str) if is_text else stored[...]
@@ -294,7 +273,14 @@ def _by_variant_and_seed(rows: xr.Dataset, labels: list[str], folder: Path) -> x
     place = np.full((len(variants), len(seeds)), -1)
     position = {name: i for i, name in enumerate(variants)}
     for row, (name, seed) in enumerate(zip(names, rows.seed.values, strict=True)):
-        place[position[name], np.searchsorted(seeds, seed)] = row
+        at = position[name], np.searchsorted(seeds, seed)
+        # another plan cuts the same replicas into other blocks, whose numbers must be the same
+        if place[at] >= 0 and not _rows_are_equal(rows, place[at], row):
+            raise RecordsError(
+                f"load: {folder} holds two different results of variant {name}, seed {seed}; "
+                "remove the folder and rerun its command."
+            )
+        place[at] = row
     if (place < 0).any():
         missing = int((place < 0).sum())
         raise RecordsError(
@@ -312,31 +298,10 @@ def _by_variant_and_seed(rows: xr.Dataset, labels: list[str], folder: Path) -> x
     return table.assign_coords(coordinates)
 
 
+def _rows_are_equal(rows: xr.Dataset, one: int, other: int) -> bool:
+    columns = (variable.values for variable in rows.data_vars.values())
+    return all(column[one].tobytes() == column[other].tobytes() for column in columns)
+
+
 def _label(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _files(good: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    return {entry["file"] for entry in good.values()}
-
-
-def _append_line(path: Path, line: str) -> None:
-    # a kill may have left half a line, which must not swallow this one
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
-    with open(path, "a") as file:
-        file.write("\n" * torn + line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _check_same_config(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
-    if old == new:
-        return
-    old = old if isinstance(old, Mapping) else {}
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    changes = ", ".join(f"{name}={old.get(name)!r} there, {new.get(name)!r} here" for name in names)
-    changes = changes or "other options"
-    raise RecordsError(
-        f"the folder {folder} holds a run of another configuration ({changes}); "
-        "name another folder with --out, or remove that one."
-    )

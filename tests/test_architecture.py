@@ -15,8 +15,10 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("types",),
-    ("activations", "likelihoods", "centering", "data", "diagnostics", "stats", "records"),
+    ("types", "files"),
+    ("locks",),
+    ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
+    ("records", "run_folder"),
     ("analysis", "models", "claims"),
     ("preconditioning", "calibration"),
     ("kronecker",),

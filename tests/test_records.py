@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from signdyn.locks import LOCK_NAME
 from signdyn.records import (
     RecordsError,
     Replica,
@@ -21,13 +22,13 @@ from signdyn.records import (
     jsonable,
     load,
     mend_ledger,
-    open_run,
     read_json,
     read_ledger,
     write_bytes,
     write_cell,
     write_json,
 )
+from signdyn.run_folder import open_run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,7 +84,8 @@ def run(finished, tmp_path):
 
 
 def files(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_NAME)
+    return {path.name: path.read_bytes() for path in paths}
 
 
 # --- round trip -------------------------------------------------------------------------------
@@ -265,7 +267,7 @@ def test_half_a_line_at_the_ledgers_end_swallows_no_later_line(run, kept):
     assert set(ledger.good) == {"cell0", "cell1", "cell2"}
     assert len(ledger.damaged) == (0 if whole_but_for_its_end or kept == 0 else 1)
     mend_ledger(run)
-    assert read_ledger(run) == (ledger.good, [])
+    assert read_ledger(run) == (ledger.good, [], [])
     assert_holds_every_replica(load(run))
 
 
@@ -308,6 +310,8 @@ write_cell(Path(sys.argv[1]), "descent", "cell", replicas, variables, 0.5)
 
 
 def test_the_same_numbers_give_the_same_bytes_in_another_process_too(tmp_path):
+    for name in ("here", "again", "there"):
+        (tmp_path / name).mkdir()
     for name in ("here", "again"):
         replicas = replicas_of(("raw", 0.1, 0), ("raw", 0.1, 1))
         values = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
@@ -343,14 +347,14 @@ def test_the_ledger_says_where_each_cell_lies_and_how_long_it_took(run):
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "deep" / "file.json"
+    path = tmp_path / "new" / "file.json"
     write_bytes(path, b"old")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RecordsError, match=r"file\.json: No space left on device\.$"):
         write_bytes(path, b"new content")
     assert files(tmp_path) == {"file.json": b"old"}
 

@@ -1,0 +1,162 @@
+"""One process a folder: a lock of the operating system, which dies with its process.
+
+May import: files.
+"""
+
+import errno
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from types import TracebackType
+from weakref import WeakValueDictionary
+
+from signdyn.files import RecordsError, cannot_write
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+LOCK_NAME = ".lock"
+"""Its content tells who holds it; whether anybody does, only the operating system knows."""
+
+_WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+
+_held: WeakValueDictionary[Path, "Hold"] = WeakValueDictionary()
+
+
+class Hold:
+    """This process's hold on a folder: until it is released, or collected, or the process ends.
+
+    Attributes:
+        folder: The folder.
+        is_exclusive: Whether others are kept out; False where the file system has no locks.
+    """
+
+    def __init__(self, folder: Path, descriptor: int, is_exclusive: bool):
+        """Take over an open descriptor of the folder's lock file; see `hold_folder`."""
+        self.folder, self.is_exclusive = folder, is_exclusive
+        self._descriptor = descriptor
+
+    def check(self) -> None:
+        """Raise `RecordsError` if the folder is no longer the one that was taken."""
+        try:
+            found = os.stat(self.folder / LOCK_NAME)
+        except OSError:
+            found = None
+        if found is None or not os.path.samestat(found, os.fstat(self._descriptor)):
+            raise RecordsError(
+                f"the folder {self.folder} was removed or replaced while a run worked in it."
+            )
+
+    def release(self) -> None:
+        """Let others in; a second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def __del__(self):
+        self.release()
+
+
+def hold_folder(folder: Path) -> Hold:
+    """Keep other processes out of an existing folder; in one process, all share one hold.
+
+    Raises:
+        RecordsError: If another process holds it, or no lock file can be made.
+    """
+    key = folder.resolve()
+    held = _held.get(key)
+    if held is not None and _is_still_there(held):
+        return held
+    descriptor = _open(folder)
+    try:
+        is_exclusive = _lock(descriptor, wait=False)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in _TAKEN:
+            raise RecordsError(
+                f"another run works in {folder} ({_holder(folder)}); wait until it has ended, "
+                "or name another folder with --out."
+            ) from error
+        raise cannot_write(folder / LOCK_NAME, error) from error
+    _sign(descriptor)
+    hold = _held[key] = Hold(folder, descriptor, is_exclusive)
+    return hold
+
+
+def wait_for_folder(folder: Path) -> Hold:
+    """Wait until no process nor thread works in an existing folder, and keep others out of it.
+
+    For what takes a moment; where the file system has no locks it does not wait.
+    """
+    descriptor = _open(folder)
+    try:
+        is_exclusive = _lock(descriptor, wait=True)
+    except OSError as error:
+        os.close(descriptor)
+        raise cannot_write(folder / LOCK_NAME, error) from error
+    return Hold(folder, descriptor, is_exclusive)
+
+
+def _is_still_there(hold: Hold) -> bool:
+    try:
+        hold.check()
+    except (RecordsError, OSError):  # the folder is another one, or the hold was released
+        return False
+    return True
+
+
+def _open(folder: Path) -> int:
+    try:
+        return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock a file; return False where there are no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _WITHOUT_LOCKS:
+            return False
+        raise
+    return True
+
+
+def _sign(descriptor: int) -> None:
+    who = {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, (json.dumps(who) + "\n").encode(), 0)
+    except OSError:
+        return  # a full disk: the lock holds all the same
+
+
+def _holder(folder: Path) -> str:
+    try:
+        who = json.loads((folder / LOCK_NAME).read_text())
+        return f"process {who['pid']} on {who['host']}, since {who['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "which has just begun"

@@ -1,0 +1,101 @@
+"""A run's folder: one configuration, one kind of numbers, one process at a time.
+
+May import: files, locks.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from signdyn.files import (
+    RecordsError,
+    cannot_write,
+    is_leftover,
+    jsonable,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
+from signdyn.locks import LOCK_NAME, Hold, hold_folder
+
+
+def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> Hold:
+    """Make ``folder`` ready for a run, or check that it holds one of the same configuration.
+
+    The environment on record is that of the first cell: where there is none yet, it is this one.
+
+    Returns:
+        The hold on the folder: keep it as long as the run works there.
+
+    Raises:
+        RecordsError: If the folder holds another configuration, cells of another JAX or platform,
+            or is not a results folder, or if another process works in it. Nothing is changed then.
+    """
+    config = jsonable(config)
+    try:
+        _check_is_ours(folder, config, environment)
+        folder.mkdir(parents=True, exist_ok=True)
+        hold = hold_folder(folder)
+        if hold.is_exclusive:
+            remove_leftovers(folder)
+        is_new = _check_is_ours(folder, config, environment)  # another run may have been faster
+        if is_new or not (folder / "ledger.jsonl").exists():
+            write_json(folder / "run.json", {"config": config, "environment": environment})
+        (folder / "cells").mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return hold
+
+
+def _check_is_ours(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> bool:
+    """Return whether the folder is new; raise `RecordsError` if it is not this run's."""
+    path = folder / "run.json"
+    if path.exists():
+        try:
+            held = read_json(path)
+        except RecordsError as error:
+            raise RecordsError(
+                f"{str(error).rstrip('.')}: restore it, or name another folder with --out."
+            ) from error
+        _check_same_config(folder, held.get("config"), config)
+        if (folder / "ledger.jsonl").exists():
+            _check_same_numerics(folder, held.get("environment"), environment)
+        return False
+    if folder.exists() and any(
+        not is_leftover(file) and file.name != LOCK_NAME for file in folder.iterdir()
+    ):
+        raise RecordsError(
+            f"the folder {folder} is not empty and holds no run.json; "
+            "name an empty or new one with --out."
+        )
+    return True
+
+
+def _check_same_numerics(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
+    """Refuse to mix cells whose last bits differ: none of the old could be used."""
+
+    def deciding(environment: Any) -> tuple[Any, Any]:
+        environment = environment if isinstance(environment, Mapping) else {}
+        packages = environment.get("packages")
+        jax = packages.get("jax") if isinstance(packages, Mapping) else None
+        return jax, environment.get("platform")
+
+    for what, there, here in zip(("JAX", "platform"), deciding(old), deciding(new), strict=True):
+        if there != here and None not in (there, here):
+            raise RecordsError(
+                f"the folder {folder} holds a run of another {what} ({there} there, {here} here), "
+                "which rounds differently; name another folder with --out, or remove that one."
+            )
+
+
+def _check_same_config(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
+    if old == new:
+        return
+    old = old if isinstance(old, Mapping) else {}
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    changes = ", ".join(f"{name}={old.get(name)!r} there, {new.get(name)!r} here" for name in names)
+    changes = changes or "other options"
+    raise RecordsError(
+        f"the folder {folder} holds a run of another configuration ({changes}); "
+        "name another folder with --out, or remove that one."
+    )
