@@ -28,7 +28,8 @@ class SiteCentering(NamedTuple):
 
     Attributes:
         constant: Multiple of the unit's mean at initialization that is subtracted.
-        batch: Multiple of the batch mean that is subtracted (1 is mean-only batch norm).
+        batch: Multiple of the batch mean that is subtracted (1 is mean-only batch norm). None is
+            0 and decides the program, which then computes no such means while training.
         offset: Number added to every unit, in units of the activation.
         flip: 1 to give every unit a random sign, 0 to leave all signs +1.
         scale: Number that multiplies every unit, after all else. An offset of 1 and a scale of
@@ -36,7 +37,7 @@ class SiteCentering(NamedTuple):
     """
 
     constant: Float[Array, "..."] | float = 0.0
-    batch: Float[Array, "..."] | float = 0.0
+    batch: Float[Array, "..."] | float | None = None
     offset: Float[Array, "..."] | float = 0.0
     flip: Float[Array, "..."] | float = 0.0
     scale: Float[Array, "..."] | float = 1.0
@@ -97,9 +98,14 @@ def combine(*centerings: Centering) -> Centering:
         )
 
     def one(sites: Sequence[SiteCentering]) -> SiteCentering:
-        total = jax.tree.map(lambda *leaves: sum(leaves), *sites)
-        scale = math.prod(site.scale for site in sites)
-        return total._replace(flip=1.0 * (total.flip > 0), scale=scale)
+        batch = [site.batch for site in sites if site.batch is not None]
+        return SiteCentering(
+            constant=sum(site.constant for site in sites),
+            batch=sum(batch) if batch else None,
+            offset=sum(site.offset for site in sites),
+            flip=1.0 * (sum(site.flip for site in sites) > 0),
+            scale=math.prod(site.scale for site in sites),
+        )
 
     return Centering(one([c.input for c in centerings]), one([c.hidden for c in centerings]))
 
@@ -110,12 +116,16 @@ class Site(NamedTuple):
     Attributes:
         gain: [units], +1 or -1, times the scale.
         shift: [units], ``offset - c_const * m_const``.
-        batch: Scalar, multiple of the batch mean that is subtracted.
+        batch: Scalar, multiple of the batch mean that is subtracted; None where none is.
     """
 
     gain: Float[Array, " units"]
     shift: Float[Array, " units"]
-    batch: Float[Array, ""]
+    batch: Float[Array, ""] | None = None
+
+    def total_shift(self, mean: Float[Array, " units"]) -> Float[Array, " units"]:
+        """Return ``shift - c_batch * mean``."""
+        return self.shift if self.batch is None else self.shift - self.batch * mean
 
 
 def resolve_sites(
@@ -138,7 +148,9 @@ def resolve_sites(
     sites = []
     for index, (mean, sign) in enumerate(zip(means, signs, strict=True)):
         one = centering.input if index == 0 else centering.hidden
-        constant, batch, offset, flip, scale = (jnp.asarray(leaf, mean.dtype) for leaf in one)
+        constant, batch, offset, flip, scale = (
+            None if leaf is None else jnp.asarray(leaf, mean.dtype) for leaf in one
+        )
         sites.append(
             Site(
                 gain=scale * jnp.where(flip > 0, sign, jnp.ones_like(sign)),
@@ -157,10 +169,10 @@ def apply_site(
     Args:
         site: The site.
         activations: ``a``, units last.
-        mean: The batch's mean in training, the running mean in evaluation. Ignored, up to
-            non-finite values, where ``site.batch`` is zero.
+        mean: The batch's mean in training, the running mean in evaluation. Not read where
+            ``site.batch`` is None, and ignored, up to non-finite values, where it is zero.
     """
-    return site.gain * (activations + site.shift - site.batch * mean)
+    return site.gain * (activations + site.total_shift(mean))
 
 
 def match_dense(
@@ -175,13 +187,13 @@ def match_dense(
     Signs and powers of two are exact in floating point; shifts are exact up to rounding.
 
     Example:
-        >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]), jnp.array(0.0))
+        >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]))
         >>> kernel, bias = match_dense(jnp.array([[2.0]]), jnp.array([1.0]), site, jnp.zeros(1))
         >>> a = jnp.array([[5.0]])
         >>> print(a @ jnp.array([[2.0]]) + 1.0, apply_site(site, a, jnp.zeros(1)) @ kernel + bias)
         [[11.]] [[11.]]
     """
-    shift = site.shift - site.batch * mean
+    shift = site.total_shift(mean)
     return kernel / site.gain[:, None], bias - shift @ kernel
 
 
@@ -198,12 +210,12 @@ def match_conv(
     exactly at borders too; as in :func:`match_dense`, signs are exact in floating point.
 
     Example:
-        >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]), jnp.array(0.0))
+        >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]))
         >>> kernel, bias = match_conv(jnp.ones((2, 1, 1)), jnp.array([1.0]), site, jnp.zeros(1))
         >>> h = apply_site(site, jnp.array([[5.0], [0.0]]), jnp.zeros(1))  # one window, padded
         >>> print(jnp.sum(h * kernel[..., 0]) + bias)  # 5 + 0 + 1
         [6.]
     """
-    shift = site.shift - site.batch * mean
+    shift = site.total_shift(mean)
     window = tuple(range(kernel.ndim - 2))
     return kernel / site.gain[:, None], bias - shift @ jnp.sum(kernel, axis=window)

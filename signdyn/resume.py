@@ -38,7 +38,8 @@ class Group(NamedTuple):
         train_fn: Draws and runs one replica.
         tabulate: Results of a block -> named arrays.
         identity: Everything static that decides the numbers, in JSON's types.
-        example: A point of the kind that its variants hold, to compile the program for.
+        example: A point of the kind that its variants hold, to compile the program for; nothing
+            is None in it that is a number in one of them.
     """
 
     name: str
@@ -134,7 +135,7 @@ def run_group(
     if len(skip) == len(cells):
         return 0
     seeds = [v.seed_offset + s for v in variants for s in layout.seeds]
-    hypers = stack_hypers([v.hyper for v in variants for _ in layout.seeds])
+    hypers = _stacked(group, [v.hyper for v in variants for _ in layout.seeds])
     blocks = run_blocks(
         group.train_fn,
         replica_keys(layout.root, seeds),
@@ -153,5 +154,18 @@ def run_group(
     return len(cells) - len(skip)
 
 
-def _numbers(hyper: Any) -> list[float]:
-    return [float(leaf) for leaf in jax.tree.leaves(hyper)]
+def _stacked(group: Group, hypers: Sequence[Any]) -> Any:
+    """Return the points as the arrays that the group's program takes."""
+    program = jax.tree.structure(group.example)
+    stacked = jax.tree.map(lambda leaf: leaf[1:], stack_hypers([group.example, *hypers]))
+    if jax.tree.structure(stacked) != program:
+        raise ValueError(
+            f"run_group: the example of group {group.name!r} must have every number that a variant "
+            f"has, got {group.example!r}."
+        )
+    return stacked
+
+
+def _numbers(hyper: Any) -> list[float | None]:
+    leaves = jax.tree.leaves(hyper, is_leaf=lambda node: node is None)
+    return [None if leaf is None else float(leaf) for leaf in leaves]

@@ -84,13 +84,20 @@ def grid(**axes: Sequence[Any]) -> list[Hyper]:
 def stack_hypers(hypers: Sequence[Any]) -> Any:
     """Return one `Hyper`, or pytree of that kind, of float32 arrays over the given points.
 
-    Python floats would be compiled in; arrays make one program serve all points.
+    Python floats would be compiled in; arrays make one program serve all points. What is None at
+    every point stays None, and at some points is zero there.
 
     Example:
         >>> stack_hypers(grid(learning_rate=[0.1, 0.2])).weight_decay.tolist()
         [0.0, 0.0]
     """
-    return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float32), *hypers)
+
+    def stacked(*leaves: Any) -> np.ndarray | None:
+        if all(leaf is None for leaf in leaves):
+            return None
+        return np.asarray([0.0 if leaf is None else leaf for leaf in leaves], np.float32)
+
+    return jax.tree.map(stacked, *hypers, is_leaf=lambda node: node is None)
 
 
 def replica_keys(root: int, seeds: Sequence[int]) -> Key[Array, " seed"]:

@@ -253,10 +253,16 @@ class _Run(NamedTuple):
         observation = Observation(step, train_loss, carry.params, updates, traces)
         return carry._replace(
             params=optax.apply_updates(carry.params, updates),
-            statistics=_decayed(carry.statistics, traces.statistics),
+            statistics=self._running(carry.statistics, traces.statistics),
             opt_state=opt_state,
             probe_state=self.probe.observe(carry.probe_state, observation),
         ), traces.loss
+
+    def _running(self, running: Statistics, latest: Statistics) -> Statistics:
+        decayed = _decayed(running, latest)
+        if all(site.batch is None for site in self.start.sites):
+            return decayed._replace(means=running.means)  # nothing reads them: saves their sums
+        return decayed
 
     def _curvature(self, params: Params, x: Array, y: Array, traces: Traces) -> Curvature:
         """Return the batch's; what a model takes from the batch as a whole is constant in it.

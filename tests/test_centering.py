@@ -255,7 +255,7 @@ def test_the_named_points_are_what_their_names_say():
         sites = (SiteCentering(**{**NONE, **fields}) for fields in (of_input, of_hidden))
         return Centering(*sites)
 
-    NONE = {"constant": 0.0, "batch": 0.0, "offset": 0.0, "flip": 0.0, "scale": 1.0}
+    NONE = {"constant": 0.0, "batch": None, "offset": 0.0, "flip": 0.0, "scale": 1.0}
     constant, batch, flip = ({name: 1.0} for name in ("constant", "batch", "flip"))
     assert dict(CENTERINGS) == {
         "none": point({}, {}),

@@ -72,6 +72,25 @@ def rerun(tmp_path, program):
     return again
 
 
+def test_a_point_that_has_more_than_the_compiled_example_is_refused(rerun):
+    batch = Variant({"arm": "batch"}, Hyper(0.1, centering=CENTERINGS["batch"]))
+    with pytest.raises(ValueError, match="run_group: the example of group 'toy' must have every"):
+        rerun([batch])
+
+
+def test_a_point_that_has_less_than_the_example_is_zero_there(tmp_path):
+    seen = []
+
+    def spy(draw, hyper):
+        seen.append(hyper.centering.hidden.batch)
+        return run(draw, hyper)
+
+    example = Hyper(0.0, centering=CENTERINGS["batch"])
+    group = GROUP._replace(train_fn=TrainFn(draw, spy), example=example)
+    run_group(tmp_path, group, VARIANTS[:1], LAYOUT)
+    assert seen[0].shape == ()
+
+
 def cells(folder):
     return sorted((folder / "cells").glob("*.nc"))
 

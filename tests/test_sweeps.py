@@ -279,6 +279,12 @@ def test_stacking_keeps_the_order_in_single_precision():
     np.testing.assert_array_equal(stacked.learning_rate, np.float32([0.1, 0.1]))
 
 
+def test_what_no_point_has_is_no_part_of_the_program_and_what_some_have_is_zero_elsewhere():
+    none, batch = (Hyper(0.1, centering=CENTERINGS[name]) for name in ("none", "batch"))
+    assert stack_hypers([none, none]).centering.hidden.batch is None
+    assert stack_hypers([none, batch, none]).centering.hidden.batch.tolist() == [0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("num_keys", "hypers", "message"),
     [

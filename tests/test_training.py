@@ -127,13 +127,17 @@ evaluate = jax.jit(mean_nll, compiler_options=FAST)
 as_numpy = partial(jax.tree.map, np.asarray)  # whose operations need no compiling
 
 
+def coefficients_of(hyper):
+    return tuple(tuple(number or 0.0 for number in site) for site in hyper.centering)
+
+
 def plain_loop(draw, hyper, batches, data=DATA, direction=None):
     """Return what descent with decay on kernels gives, in a Python loop.
 
     ``direction`` makes of (params, grads, x, y, sites, batch means) what is gone along; None
     takes the gradient.
     """
-    coefficients = (tuple(hyper.centering.input), tuple(hyper.centering.hidden))
+    coefficients = coefficients_of(hyper)
     x, y = data.x_train.astype(np.float64), data.y_train
     layers = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), list(draw.params.values()))
     params = [(hyper.init_scale * layer["kernel"], layer["bias"]) for layer in layers]
@@ -246,7 +250,7 @@ def test_all_variants_of_a_seed_start_at_one_loss_and_then_part(trained, batch_s
 def test_evaluation_of_batch_centering_uses_running_means_not_the_test_batchs_own(trained):
     trajectory, _, hyper = trained[None, "batch"]
     params = [(layer["kernel"], layer["bias"]) for layer in trajectory.params.values()]
-    coefficients = (tuple(hyper.centering.input), tuple(hyper.centering.hidden))
+    coefficients = coefficients_of(hyper)
     ones = [np.ones(5), np.ones(4)]
     own, _ = evaluate(params, DATA.x_test, DATA.y_test, coefficients, [0.0, 0.0], ones)
     assert abs(own - trajectory.final["test_loss"]) > 1e-3

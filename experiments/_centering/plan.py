@@ -12,7 +12,7 @@ from experiments._centering import networks
 from experiments._centering.networks import FLOOR, SCALINGS, Point, Problem
 from experiments._centering.probe import race_probe, tabulate_race
 from experiments._centering.start import start_fn, tabulate_start
-from experiments._cli import UsageError, option
+from experiments._cli import option
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from signdyn.centering import CENTERINGS, Centering, SiteCentering, combine, offset
@@ -105,11 +105,15 @@ NORMS = {"batch": range(4), "layer": range(-3, 1)}
 class Config(CommonConfig):
     """Options of the experiment on centering."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(128, "Use at most this many digits.", minimum=32, maximum=10**6)
-    widths: tuple = option(("24", "24"), "Units of each hidden layer.")
+    widths: tuple = option(
+        ("24", "24"), "Units of each hidden layer.", entries=int, minimum=1, maximum=65536
+    )
     norms: tuple = option(
-        ("batch",), f"Norms to race networks with, of: {', '.join(NORMS)}; a program each."
+        ("batch",), "Norms to race networks with; a program each.", choices=tuple(NORMS), least=0
     )
     steps: int = option(96, "Updates of each descent.", minimum=8, maximum=10**7)
     target_fraction: float = option(
@@ -158,25 +162,6 @@ class Plan(NamedTuple):
     session: Session
 
 
-def parse_widths(words: tuple) -> tuple[int, ...]:
-    """Return the hidden layers' units; raises `UsageError` for what they cannot be."""
-    try:
-        widths = tuple(int(word) for word in words)
-    except ValueError:
-        widths = (0,)
-    if not widths or min(widths) < 1 or max(widths) > 10**5:
-        raise UsageError(
-            f"--widths must be positive integers with commas between, got {','.join(words)!r}"
-        )
-    return widths
-
-
-def check_norms(norms: tuple) -> None:
-    """Raise `UsageError` unless all are in `NORMS`, each once."""
-    if not set(norms) <= set(NORMS) or len(set(norms)) < len(norms):
-        raise UsageError(f"--norms must be of {', '.join(NORMS)}, each once, got {norms!r}")
-
-
 def pooled(data: Dataset, num_train: int) -> Data:
     """Return the digits as mean ink of squares, over the root mean square of all."""
     side = data.input_shape[0] // SQUARE
@@ -216,7 +201,8 @@ def make_jobs(plan: Plan) -> Jobs:
     probe = race_probe(plan.target_loss, num_layers)
     race = networks.train_fn(problem, probe, steps)
     flop = 6.0 * len(problem.data.x_train) * _num_weights(problem)
-    example = Point(Hyper(0.0))
+    hyper = Hyper(0.0, centering=CENTERINGS["batch"])
+    example = Point(hyper)
 
     def group(name: str, part: str, train_fn: Any, tabulate: Any, more: Mapping[str, Any]) -> Group:
         return Group(name, part, train_fn, tabulate, {**_identity(plan, part), **more}, example)
@@ -225,7 +211,7 @@ def make_jobs(plan: Plan) -> Jobs:
     for norm in plan.config.norms:
         train_fn = networks.norm_train_fn(problem, probe, steps, norm)
         one = group(f"{norm} norm", "norms", train_fn, tabulate_race, {"norm": norm})
-        norms[norm] = Job(one._replace(example=Hyper(0.0)), steps, flop, brief=True)
+        norms[norm] = Job(one._replace(example=hyper), steps, flop, brief=True)
     start = group("start", "start", start_fn(problem, race.draw), tabulate_start, {"floor": FLOOR})
     return Jobs(
         Job(start, 1, 60 * flop, brief=True),

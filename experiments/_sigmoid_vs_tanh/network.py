@@ -74,7 +74,7 @@ def match(params: Params, units: Units) -> Params:
         kernel, bias = layer["kernel"], layer["bias"]
         if place:
             each = jnp.ones(kernel.shape[0], kernel.dtype)
-            site = Site(units.scale * each, units.offset * each, jnp.zeros((), kernel.dtype))
+            site = Site(units.scale * each, units.offset * each)
             kernel, bias = match_dense(kernel, bias, site, jnp.zeros_like(each))
         slope = units.slope if place < last else 1.0
         matched[name] = {"kernel": kernel / slope, "bias": bias / slope}

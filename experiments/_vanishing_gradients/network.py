@@ -110,7 +110,7 @@ def plain(activation: Array | float, depth: Array | float, weights: Weights) -> 
         jnp.ones((num_layers + 1, width), dtype),
         jnp.zeros((num_layers + 1, width), dtype),
     )
-    sites = Site(gain=ones, shift=zeros, batch=jnp.zeros(num_layers + 1, dtype))
+    sites = Site(gain=ones, shift=zeros)
     slopes = jnp.ones(num_layers, dtype)
     return Form(jnp.asarray(activation, dtype), jnp.asarray(depth, dtype), sites, slopes)
 

@@ -54,7 +54,7 @@ def by_hand(params, x, sites):
     a, inputs, means = x, [], []
     for index, (layer, site) in enumerate(zip(params.values(), sites, strict=True)):
         mean = a.sum(0) / len(a)
-        h = site.gain * (a + site.shift - site.batch * mean)
+        h = site.gain * (a + site.shift - (0.0 if site.batch is None else site.batch * mean))
         inputs.append(h)
         means.append(mean)
         z = h @ layer["kernel"] + layer["bias"]
