@@ -1,41 +1,30 @@
 """Command lines from frozen dataclasses: each option is declared once, bad input is one sentence.
 
-A script declares a `Config` (a frozen dataclass of `option` fields), a function ``prepare``
-that checks everything a user can get wrong, and a function ``execute``. `run` makes the absl
+A script declares a `Config` (`Options` made of `option` fields), a function ``prepare`` that
+checks everything else a user can get wrong, and a function ``execute``. `run` makes the absl
 flags, and turns what a user got wrong into one sentence and exit status 2, before any compiling.
 """
 
 import dataclasses
-import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
+from experiments._failure import failures_told
+from experiments._options import Options as Options
+from experiments._options import UsageError as UsageError
+from experiments._options import accepted, nearest, read_value, shortened
+from experiments._options import option as option
+
 flags.disclaim_key_flags()  # flags made here belong to the script, else --help would hide them
 
 USAGE_ERROR = 2
 
 ConfigT = TypeVar("ConfigT")
-
-
-class UsageError(ValueError):
-    """The user asked for something that cannot be done; the message is one sentence."""
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    choices: Sequence[str] | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-) -> Any:
-    """Return a dataclass field that becomes a flag; its type is that of ``default``."""
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 def run(
@@ -46,8 +35,10 @@ def run(
 ) -> None:
     """Parse the command line, prepare, execute; exit with 2 and one sentence on bad input.
 
+    What files and folders do to a run while it works is one sentence too, with status 1.
+
     Args:
-        config_type: Frozen dataclass, with a field ``preset`` if there are presets.
+        config_type: `Options`, with a field ``preset`` if there are presets.
         presets: Preset -> the fields it sets; flags given explicitly win.
         prepare: Config -> plan. Raises ValueError for whatever the user can get wrong.
         execute: Plan -> results on disk.
@@ -65,11 +56,12 @@ def run(
 
     def main(argv: list[str]) -> None:
         del argv
-        try:
-            plan = prepare(config_from_flags(config_type, presets, flags.FLAGS))
-        except ValueError as error:
-            _refuse(str(error))
-        execute(plan)
+        with failures_told():
+            try:
+                plan = prepare(config_from_flags(config_type, presets, flags.FLAGS))
+            except ValueError as error:
+                _refuse(str(error))
+            execute(plan)
 
     app.run(main, flags_parser=parse)
 
@@ -86,25 +78,6 @@ def parse_config(
     define_flags(config_type, values)
     parse_flags(["program", *words], values)
     return config_from_flags(config_type, presets, values)
-
-
-def check_options(config: Any) -> None:
-    """Raise `UsageError` for the first field outside its declared choices or range."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
-        if choices is not None and value not in choices:
-            near = difflib.get_close_matches(str(value), choices, n=1)
-            raise UsageError(
-                f"--{field.name} must be one of {', '.join(choices)}, got {value!r}"
-                + (f" (nearest: {near[0]})" if near else "")
-            )
-        if isinstance(value, str | bool | tuple):
-            continue
-        # written so that NaN fails too
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            span = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
-            raise UsageError(f"--{field.name} must be {span}, got {value!r}")
 
 
 def configure_jax(devices: int) -> None:
@@ -151,37 +124,67 @@ def num_cores() -> int:
 
 def define_flags(config_type: type, values: flags.FlagValues) -> None:
     """Define one flag a field of the dataclass."""
-    define: dict[Any, Callable[..., Any]] = {
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-    }
     for field in dataclasses.fields(config_type):
-        kind: Any = type(field.default)
         text = field.metadata["help"]
-        if field.metadata["choices"]:
-            text += f" One of: {', '.join(field.metadata['choices'])}."
-        default: Any = field.default
-        if kind is tuple:
-            default = list(default)
-        maker = flags.DEFINE_list if kind is tuple else define.get(kind, flags.DEFINE_string)
-        maker(field.name, default, text, flag_values=values)
+        if isinstance(field.default, bool):
+            flags.DEFINE_bool(field.name, field.default, text, flag_values=values)
+        else:
+            words = _Words() if isinstance(field.default, tuple) else None
+            parser = _Parser(field=field)
+            flags.DEFINE(parser, field.name, field.default, text, values, words)
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads the value of a field's flag; refuses what the field does not accept."""
+
+    def __init__(self, *, field: Any):
+        self._field = field
+        self.syntactic_help = accepted(field)
+
+    def parse(self, argument: Any) -> Any:
+        return read_value(self._field, argument) if isinstance(argument, str) else argument
+
+    def flag_type(self) -> str:
+        return type(self._field.default).__name__
+
+
+class _Words(flags.ArgumentSerializer):
+    """Writes a tuple as its flag takes it, for --help."""
+
+    def serialize(self, value: Any) -> str:
+        return ",".join(value)
 
 
 def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> None:
-    """Parse a command line; `UsageError` if a word is no flag or its value not of its type."""
+    """Parse a command line; `UsageError` if a word is no flag, or its value is not accepted."""
     try:
         rest = values(list(argv))
     except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(values), n=1)
-        hint = f" (nearest: --{near[0]})" if near else ""
-        raise UsageError(f"there is no flag --{error.flagname}{hint}; --help lists them") from error
-    except flags.Error as error:
-        raise UsageError(f"{str(error).rstrip('.')}; --help lists the flags") from error
+        name = shortened(error.flagname)[1:-1]
+        hint = nearest(error.flagname, values, "--")
+        raise UsageError(f"there is no flag --{name}{hint}; --help lists them") from error
+    except (flags.Error, OSError) as error:
+        if isinstance(error.__context__, UsageError):  # absl wraps what a parser raises
+            raise error.__context__ from None
+        raise UsageError(_explained(error, values)) from error
     if len(rest) > 1:
         raise UsageError(
-            f"unexpected argument {rest[1]!r}: every option is --name=value (--help lists them)"
+            f"unexpected argument {shortened(rest[1])}: every option is --name=value "
+            "(--help lists them)"
         )
+    for name in values:
+        if values[name].present > 1:
+            raise UsageError(f"--{name} is given {values[name].present} times; give it once")
+
+
+def _explained(error: Exception, values: flags.FlagValues) -> str:
+    """Return what absl says of a flag, and what that flag accepts."""
+    text = str(error).rstrip(".")
+    name = re.search(r"--?(\w+)", text)
+    parser = values[name[1]].parser if name and name[1] in values else None
+    kind = getattr(parser, "syntactic_help", "")
+    cut = text if len(text) <= 120 else f"{text[:117]}..."
+    return f"{cut}; " + (f"--{name[1]} must be {kind}" if name and kind else "--help lists them")
 
 
 def config_from_flags(
@@ -190,19 +193,15 @@ def config_from_flags(
     values: flags.FlagValues,
 ) -> ConfigT:
     """Return the configuration: defaults, then the preset's fields, then flags given."""
-    fields = {field.name: field for field in dataclasses.fields(config_type)}  # type: ignore[arg-type]
-    given: dict[str, Any] = {name: values[name].value for name in fields if values[name].present}
-    for name, value in given.items():
-        if isinstance(value, list):
-            given[name] = tuple(value)
+    names = [field.name for field in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+    given: dict[str, Any] = {name: values[name].value for name in names if values[name].present}
     preset: Mapping[str, Any] = {}
-    if "preset" in fields:
-        preset = presets.get(str(given.get("preset", fields["preset"].default)), {})
-    config = config_type(**{**preset, **given})
-    check_options(config)
-    return config
+    if "preset" in names:
+        preset = presets.get(values["preset"].value, {})
+    return config_type(**{**preset, **given})
 
 
 def _refuse(sentence: str) -> NoReturn:
-    print(f"error: {' '.join(sentence.split()).rstrip('.')}.", file=sys.stderr)
+    words = (word if len(word) <= 200 else f"{word[:100]}..." for word in sentence.split())
+    print(f"error: {' '.join(words).rstrip('.')}.", file=sys.stderr)
     sys.exit(USAGE_ERROR)

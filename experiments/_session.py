@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments._cli import UsageError, configure_jax, num_cores, option
+from experiments._cli import Options, configure_jax, num_cores, option
 from experiments._environment import environment
 from experiments._progress import SweepProgress
 from signdyn.records import read_json, write_json
@@ -38,7 +38,7 @@ CPU_COMPILER = {"xla_backend_optimization_level": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommonConfig:
+class CommonConfig(Options):
     """Options that every experiment has."""
 
     preset: str = option(
@@ -46,7 +46,9 @@ class CommonConfig:
         "Size of the run; explicit flags win over it.",
         choices=("quick", "default", "paper"),
     )
-    out: str = option("results", "Folder for results; each experiment makes its own inside.")
+    out: str = option(
+        "results", "Folder for results; each experiment makes its own inside.", folder="written"
+    )
     seeds: int = option(16, "Number of seeds, shared by all variants.", minimum=1, maximum=100_000)
     root_seed: int = option(0, "Root of all random numbers.", minimum=0, maximum=2**31 - 1)
     devices: int = option(
@@ -104,7 +106,9 @@ class Session:
         devices = jax.local_devices()
         on_cpu = devices[0].platform == "cpu"
         with self.precision():
-            open_run(self.folder, {**values, **extra}, environment())
+            self._hold = open_run(self.folder, {**values, **extra}, environment())
+        if not self._hold.is_exclusive:
+            print(f"note: {self.folder} lies where files cannot be locked: run one command there.")
         self.layout = Layout(
             seeds=range(config.seeds),
             root=config.root_seed,
@@ -119,6 +123,7 @@ class Session:
         self._brief: set[str] = set()
         self._measurements: set[str] = set()
         self._cells_run = 0
+        self._told: set[str] = set()
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
 
     def precision(self) -> AbstractContextManager:
@@ -165,15 +170,29 @@ class Session:
         and of those announced after it; a run that has everything compiles nothing.
         """
         progress.doing(group.name)
-        self._cells_run += run_group(
-            self.folder,
-            group,
-            variants,
-            self.layout,
-            program=lambda: self._program(group),
-            on_block=lambda replicas, seconds: progress.advance(replicas * steps),
-            on_damage=lambda names: print(f"  redoing what is damaged: {', '.join(names)}"),
-        )
+        try:
+            self._cells_run += run_group(
+                self.folder,
+                group,
+                variants,
+                self.layout,
+                program=lambda: self._program(group),
+                on_block=lambda replicas, seconds: self._advance(progress, replicas * steps),
+                on_damage=self._tell_damage,
+            )
+        except BaseException:
+            self._pool.shutdown(wait=False, cancel_futures=True)  # else the end waits for all
+            raise
+
+    def _advance(self, progress: SweepProgress, replica_steps: float) -> None:
+        progress.advance(replica_steps)
+        self._hold.check()
+
+    def _tell_damage(self, names: Sequence[str]) -> None:
+        new = [name for name in names if name not in self._told]
+        self._told.update(new)
+        if new:
+            print(f"  damaged or left over, redone where needed: {', '.join(new)}", flush=True)
 
     def run_all(
         self, make_jobs: Callable[[], Sequence[tuple[Job, Sequence[Variant]]]], describe: str
@@ -197,6 +216,7 @@ class Session:
     def finish(self) -> None:
         """Add wall time and time of compiling to run.json, if anything ran; let threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._hold.check()
         path = self.folder / "run.json"
         content = read_json(path)
         if self._cells_run or "wall_seconds" not in content:
@@ -250,10 +270,3 @@ class Session:
         traced = self._traced[group.name] = self._trace(group)  # kept, to be compiled
         leaves = jax.tree.leaves((self._arguments(group), traced.out_info))
         return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
-
-
-def check_out(out: str) -> None:
-    """Raise `UsageError` if ``out`` cannot become a folder."""
-    path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--out must name a folder, but {out} is a file")

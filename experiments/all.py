@@ -25,7 +25,7 @@ from experiments import (
     two_weights,
     vanishing_gradients,
 )
-from experiments._cli import UsageError, option, run
+from experiments._cli import Options, option, run
 from experiments._publish import show
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
@@ -44,7 +44,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """Options that are handed to every experiment that has them."""
 
     preset: str = option(
@@ -52,8 +52,12 @@ class Config:
         "Size of the run; explicit flags win over it.",
         choices=("quick", "default", "paper"),
     )
-    only: tuple = option((), f"Experiments to run, of {', '.join(EXPERIMENTS)}; default: all.")
-    out: str = option("results", "Folder for results; each experiment makes its own inside.")
+    only: tuple = option(
+        (), "Experiments to run; default: all.", choices=tuple(EXPERIMENTS), least=0
+    )
+    out: str = option(
+        "results", "Folder for results; each experiment makes its own inside.", folder="written"
+    )
     dataset: str = option("", "Data set, where an experiment lets one choose; default: its own.")
     seeds: int = option(0, "Number of seeds; 0 means the preset's.", minimum=0, maximum=100_000)
     root_seed: int = option(0, "Root of all random numbers.", minimum=0, maximum=2**31 - 1)
@@ -64,9 +68,6 @@ class Config:
 
 def prepare(config: Config) -> list[tuple[ModuleType, Any]]:
     """Return every chosen experiment with its plan; nothing runs before all are checked."""
-    unknown = [name for name in config.only if name not in EXPERIMENTS]
-    if unknown:
-        raise UsageError(f"--only must name {', '.join(EXPERIMENTS)}, got {unknown[0]!r}")
     chosen = [EXPERIMENTS[name] for name in config.only or EXPERIMENTS]
     return [(module, module.prepare(_config_for(module, config))) for module in chosen]
 

@@ -28,8 +28,6 @@ from experiments._centering.plan import (
     PRESETS,
     Config,
     Plan,
-    check_norms,
-    parse_widths,
     pooled,
 )
 from experiments._centering.results import Results, arms_table, inputs_table
@@ -37,7 +35,7 @@ from experiments._centering.sweep import run_sweeps
 from experiments._cli import run
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
@@ -48,16 +46,13 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
-    widths = parse_widths(config.widths)
-    check_norms(config.norms)
     digits = datasets.load("digits", data_dir=config.data_dir or None)
     start_jax(config)
     target_loss = config.target_fraction * math.log(digits.num_classes)
     extra = {"fingerprint": digits.fingerprint, "target_loss": target_loss}
     return Plan(
         config,
-        Problem(pooled(digits, config.num_train), widths),
+        Problem(pooled(digits, config.num_train), tuple(map(int, config.widths))),
         target_loss,
         digits.fingerprint,
         Session(NAME, config, extra),

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments._cli import UsageError, num_cores, option, run
+from experiments._cli import Options, UsageError, num_cores, option, run
 from experiments._publish import ORDER
 from experiments._questions import QUESTIONS
 from signdyn.calibration import false_support_rate
@@ -31,11 +31,13 @@ MAX_RATE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """Options of the table."""
 
-    run: str = option("results", "Folder of a finished run, one folder an experiment.")
-    out: str = option("docs", "Folder for claims.md, claims.csv and claims.tex.")
+    run: str = option(
+        "results", "Folder of a finished run, one folder an experiment.", folder="read"
+    )
+    out: str = option("docs", "Folder for claims.md, claims.csv and claims.tex.", folder="written")
     draws: int = option(
         400, "Draws without an effect a rule; 0 takes what is there.", minimum=0, maximum=10**6
     )
@@ -50,8 +52,6 @@ class Plan(NamedTuple):
 
 def prepare(config: Config) -> Plan:
     """Read the run; raises `UsageError` if there is none or a part of it is damaged."""
-    if not Path(config.run).is_dir():
-        raise UsageError(f"--run must name the folder of a finished run, got {config.run!r}")
     results = read_results(Path(config.run), ORDER)
     if not results.experiments or results.problems:
         why = results.problems[0] if results.problems else "it holds no experiment"

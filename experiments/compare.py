@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments._cli import UsageError, option, run
+from experiments._cli import Options, UsageError, option, run
 from experiments._publish import ORDER
 from signdyn.claims import INCONCLUSIVE
 from signdyn.report.results import read_results
@@ -25,10 +25,12 @@ Findings = Mapping[str, Finding]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Options):
     """Options of the comparison."""
 
-    runs: tuple = option((), "Folders of two or more finished runs, with commas between.")
+    runs: tuple = option(
+        (), "Folders of two or more finished runs, with commas between.", folder="read", least=2
+    )
 
 
 class Change(NamedTuple):
@@ -54,12 +56,10 @@ class Change(NamedTuple):
 
 def prepare(config: Config) -> dict[str, Findings]:
     """Read the runs; raises `UsageError` where one cannot be used."""
-    if len(config.runs) < 2:
-        raise UsageError("--runs must name two or more folders, with commas between")
     read: dict[str, Findings] = {}
     for name in config.runs:
-        results = read_results(Path(name), ORDER) if Path(name).is_dir() else None
-        if results is None or not results.experiments:
+        results = read_results(Path(name), ORDER)
+        if not results.experiments:
             raise UsageError(f"--runs: {name!r} is not the folder of a finished run")
         read[name] = findings_by_name(results.experiments)
     return read

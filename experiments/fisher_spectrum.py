@@ -34,7 +34,7 @@ from experiments._fisher_spectrum.plan import (
 )
 from experiments._fisher_spectrum.results import Results, spectrum_table, width_table
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
@@ -47,7 +47,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     widths, hidden = check_config(config)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     start_jax(config)

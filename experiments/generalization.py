@@ -20,18 +20,17 @@ to notice; centered units, whose updates are not one-signed.
     python -m experiments.generalization --preset=default  about a minute on two cores
 """
 
-from collections.abc import Sequence
 from functools import partial
 
-from experiments._cli import UsageError, run
+from experiments._cli import run
+from experiments._data import load_data
 from experiments._generalization.claims import answer, decide_claims
 from experiments._generalization.figures import draw_figures
-from experiments._generalization.plan import NAME, PRESETS, RUNGS, Config, Plan
+from experiments._generalization.plan import NAME, PRESETS, Config, Plan
 from experiments._generalization.results import Results
 from experiments._generalization.sweep import QUESTION, run_sweeps
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
-from signdyn import data as datasets
+from experiments._session import Session, start_jax
 
 
 def prepare(config: Config) -> Plan:
@@ -40,27 +39,12 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
-    widths = _widths(config.widths)
-    for name in (*config.activations, *config.directions):
-        if name not in RUNGS:
-            raise UsageError(f"--activations must be of {', '.join(RUNGS)}, got {name!r}")
-    if not config.activations or len(set(config.activations)) < len(config.activations):
-        raise UsageError("--activations must name at least one activation, each once")
-    data = datasets.load(config.dataset, data_dir=config.data_dir or None)
-    if 0 < config.num_train < len(data.x_train):
-        keep = slice(config.num_train)
-        data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
-    if config.batch_size > len(data.x_train):
-        raise UsageError(
-            f"--batch_size must be at most the {len(data.x_train)} training examples, "
-            f"got {config.batch_size}"
-        )
+    data = load_data(config)
     start_jax(config)
     return Plan(
         config=config,
         data=data,
-        widths=widths,
+        widths=tuple(map(int, config.widths)),
         activations=config.activations,
         directions=tuple(name for name in config.activations if name in config.directions),
         session=Session(NAME, config, {"fingerprint": data.fingerprint}),
@@ -88,18 +72,6 @@ def conclude(plan: Plan) -> Outcome:
             presets=PRESETS,
         ),
     )
-
-
-def _widths(texts: Sequence[str]) -> tuple[int, ...]:
-    try:
-        widths = tuple(int(text) for text in texts)
-    except ValueError:
-        widths = (0,)
-    if not widths or min(widths) < 1:
-        raise UsageError(
-            f"--widths must be positive integers with commas between, got {','.join(texts)!r}"
-        )
-    return widths
 
 
 if __name__ == "__main__":

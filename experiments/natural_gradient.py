@@ -28,7 +28,7 @@ from experiments._natural_gradient.plan import ACTIVATION, NAME, PRESETS, Config
 from experiments._natural_gradient.problem import digits, regression
 from experiments._natural_gradient.results import Results, directions_table
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
@@ -41,7 +41,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "dtype": "float64"}

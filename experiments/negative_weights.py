@@ -27,7 +27,7 @@ from experiments._negative_weights.plan import NAME, PRESETS, Config, Plan, make
 from experiments._negative_weights.problem import digits, xor
 from experiments._negative_weights.results import Results, held_table, shares_table
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
@@ -40,7 +40,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     own = digits(data, config.num_train)
     start_jax(config)

@@ -28,25 +28,16 @@ centralization freezes.
 import math
 from functools import partial
 
-from experiments._cli import UsageError, run
+from experiments._cli import run
+from experiments._data import load_data
 from experiments._ladder import Climb, run_ladder
 from experiments._optimizers.claims import answer, decide_claims
 from experiments._optimizers.figures import draw_figures
-from experiments._optimizers.plan import (
-    MAIN,
-    NAME,
-    PRESETS,
-    SECOND,
-    Config,
-    Course,
-    Plan,
-    make_ladders,
-)
+from experiments._optimizers.plan import NAME, PRESETS, Config, Course, Plan, make_ladders
 from experiments._optimizers.results import Results
 from experiments._progress import SweepProgress
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
-from signdyn import data as datasets
+from experiments._session import Session, start_jax
 
 QUESTION = "Do momentum, Adam and sign descent suffer from the mean, and do they zig-zag?"
 
@@ -57,20 +48,7 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
-    if not config.central or not set(config.central) <= {MAIN, SECOND}:
-        raise UsageError(
-            f"--central must name {MAIN}, {SECOND} or both, got {','.join(config.central)!r}"
-        )
-    data = datasets.load(config.dataset, data_dir=config.data_dir or None)
-    if 0 < config.num_train < len(data.x_train):
-        keep = slice(config.num_train)
-        data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
-    if config.batch_size > len(data.x_train):
-        raise UsageError(
-            f"--batch_size must be at most the {len(data.x_train)} training examples, "
-            f"got {config.batch_size}"
-        )
+    data = load_data(config)
     start_jax(config)
     return Plan(
         config=config,

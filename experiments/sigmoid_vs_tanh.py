@@ -29,7 +29,7 @@ from functools import partial
 
 from experiments._cli import run
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from experiments._sigmoid_vs_tanh.claims import answer, decide_claims
 from experiments._sigmoid_vs_tanh.figures import draw_figures
 from experiments._sigmoid_vs_tanh.plan import NAME, PRESETS, Config, Plan, check_config
@@ -44,7 +44,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     setting, request = check_config(config)
     points = draw_points(setting)
     start_jax(config)

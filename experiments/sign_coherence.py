@@ -24,7 +24,7 @@ from functools import partial
 
 from experiments._cli import run
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from experiments._sign_coherence.claims import answer, decide_claims
 from experiments._sign_coherence.figures import draw_figures
 from experiments._sign_coherence.plan import (
@@ -47,7 +47,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     check_config(config)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     keep = slice(config.num_train)

@@ -18,19 +18,17 @@ raw with other seeds; tanh units behind centered inputs, which have little mean 
 """
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 from experiments._cli import UsageError, run
+from experiments._data import load_data
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from experiments._sign_flip.claims import answer, decide_claims
 from experiments._sign_flip.figures import draw_figures
 from experiments._sign_flip.plan import NAME, PRESETS, RECORD_EVERY, Config, Plan
 from experiments._sign_flip.results import Results
 from experiments._sign_flip.sweep import run_sweeps
-from signdyn import data as datasets
-from signdyn.activations import get_activation
 
 
 def prepare(config: Config) -> Plan:
@@ -39,30 +37,16 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
-    widths = _widths(config.widths)
-    activations = tuple(get_activation(name).name for name in config.activations)
-    if not activations or len(set(activations)) < len(activations):
-        raise UsageError("--activations must name at least one activation, each once")
-    extras = tuple(get_activation(name).name for name in config.extras)
     if config.steps % RECORD_EVERY:
         raise UsageError(f"--steps must be a multiple of {RECORD_EVERY}, got {config.steps}")
-    data = datasets.load(config.dataset, data_dir=config.data_dir or None)
-    if 0 < config.num_train < len(data.x_train):
-        keep = slice(config.num_train)
-        data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
-    if config.batch_size > len(data.x_train):
-        raise UsageError(
-            f"--batch_size must be at most the {len(data.x_train)} training examples, "
-            f"got {config.batch_size}"
-        )
+    data = load_data(config)
     start_jax(config)
     return Plan(
         config=config,
         data=data,
-        widths=widths,
-        activations=activations,
-        extras=tuple(name for name in activations if name in extras),
+        widths=tuple(map(int, config.widths)),
+        activations=config.activations,
+        extras=tuple(name for name in config.activations if name in config.extras),
         target_loss=config.target_fraction * math.log(data.num_classes),
         session=Session(NAME, config, {"fingerprint": data.fingerprint}),
     )
@@ -90,18 +74,6 @@ def conclude(plan: Plan) -> Outcome:
             presets=PRESETS,
         ),
     )
-
-
-def _widths(texts: Sequence[str]) -> tuple[int, ...]:
-    try:
-        widths = tuple(int(text) for text in texts)
-    except ValueError:
-        widths = (0,)
-    if not widths or min(widths) < 1:
-        raise UsageError(
-            f"--widths must be positive integers with commas between, got {','.join(texts)!r}"
-        )
-    return widths
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from functools import partial
 
 from experiments._cli import run
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from experiments._two_weights.claims import FIGURE, answer, decide_claims
 from experiments._two_weights.figure import draw_figure
 from experiments._two_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
@@ -47,7 +47,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "dtype": "float64"}

@@ -23,7 +23,7 @@ from functools import partial
 
 from experiments._cli import run
 from experiments._publish import Outcome, Publication, carry_out, publish
-from experiments._session import Session, check_out, start_jax
+from experiments._session import Session, start_jax
 from experiments._vanishing_gradients.claims import answer, decide_claims
 from experiments._vanishing_gradients.figures import draw_figures
 from experiments._vanishing_gradients.plan import NAME, PRESETS, Config, Plan, check_config
@@ -42,7 +42,6 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    check_out(config.out)
     check_config(config)
     data = datasets.load("digits", data_dir=config.data_dir or None)
     start_jax(config)

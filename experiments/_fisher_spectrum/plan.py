@@ -37,11 +37,24 @@ AGAIN_SETTING = "relu"
 class Config(CommonConfig):
     """Options of the Fisher's spectrum."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
-    widths: tuple = option(
-        ("24", "48", "96", "192"), "Widths of the random networks, ascending; as many examples."
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
     )
-    hidden: tuple = option(("8", "8"), "Units of each hidden layer of the digits' network.")
+    widths: tuple = option(
+        ("24", "48", "96", "192"),
+        "Widths of the random networks, ascending; as many examples.",
+        entries=int,
+        minimum=2,
+        maximum=10**5,
+        least=2,
+    )
+    hidden: tuple = option(
+        ("8", "8"),
+        "Units of each hidden layer of the digits' network.",
+        entries=int,
+        minimum=1,
+        maximum=10**5,
+    )
     num_examples: int = option(
         128, "Digits that a seed draws with replacement.", minimum=2, maximum=100_000
     )
@@ -73,24 +86,10 @@ class Plan(NamedTuple):
 
 def check_config(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the widths and the hidden layers; raises `UsageError` for what they cannot be."""
-    widths, hidden = (_whole(name, getattr(config, name)) for name in ("widths", "hidden"))
-    if len(widths) < 2 or list(widths) != sorted(set(widths)) or widths[0] < 2:
-        raise UsageError(
-            f"--widths must be two or more ascending numbers from 2 on, got {config.widths}"
-        )
-    if not hidden:
-        raise UsageError("--hidden must name at least one layer")
+    widths, hidden = (tuple(map(int, words)) for words in (config.widths, config.hidden))
+    if list(widths) != sorted(set(widths)):
+        raise UsageError(f"--widths must be ascending, got {','.join(config.widths)}")
     return widths, hidden
-
-
-def _whole(name: str, words: tuple) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(word) for word in words)
-    except ValueError:
-        raise UsageError(f"--{name} must be whole numbers, got {','.join(words)}") from None
-    if min(numbers, default=1) < 1 or max(numbers, default=1) > 10**5:
-        raise UsageError(f"--{name} must be from 1 to 100000, got {','.join(words)}")
-    return numbers
 
 
 def make_jobs(plan: Plan) -> list[tuple[Job, list[Variant]]]:

@@ -41,17 +41,25 @@ class Config(CommonConfig):
     """Options of the experiment on generalizing."""
 
     dataset: str = option("digits", "Name of a data set, or npz:<path>.")
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(
         128, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
     )
-    widths: tuple = option(("32", "32"), "Units of each hidden layer.")
+    widths: tuple = option(
+        ("32", "32"), "Units of each hidden layer.", entries=int, minimum=1, maximum=65536
+    )
     activations: tuple = option(
         ("relu", "sigmoid"),
-        f"Of {', '.join(RUNGS)}; the first one is also trained with noisy labels.",
+        "The first one is also trained with noisy labels.",
+        choices=tuple(RUNGS),
     )
     directions: tuple = option(
-        ("sigmoid",), "Activations among them whose updates' directions are measured."
+        ("sigmoid",),
+        "Activations among them whose updates' directions are measured.",
+        choices=tuple(RUNGS),
+        least=0,
     )
     steps: int = option(192, "Updates of each descent.", minimum=8, maximum=10**7)
     label_noise: float = option(

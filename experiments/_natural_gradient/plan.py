@@ -59,7 +59,9 @@ GRADIENT_RUNGS = range(7)
 class Config(CommonConfig):
     """Options of the experiment on natural gradients."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(256, "Use at most this many digits.", minimum=32, maximum=10**6)
     num_points: int = option(
         128, "Examples of the regression, six outputs each.", minimum=16, maximum=10**6

@@ -31,7 +31,9 @@ XOR_UNITS, XOR_STEPS = 64, 512
 class Config(CommonConfig):
     """Options of the experiment on negative weights."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(512, "Use at most this many digits.", minimum=BATCH, maximum=10**6)
     width: int = option(32, "Units of each of two hidden layers.", minimum=1, maximum=10**4)
     channels: int = option(8, "Units of each of three convolutions.", minimum=1, maximum=10**4)

@@ -61,7 +61,9 @@ class Config(CommonConfig):
     """Options of the experiment on optimizers."""
 
     dataset: str = option("digits", "Name of a data set, or npz:<path>.")
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(
         96, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
     )
@@ -71,10 +73,13 @@ class Config(CommonConfig):
         0.2, "Target loss, as a fraction of the uniform guess's ln K.", minimum=1e-6, maximum=0.99
     )
     central: tuple = option(
-        (SECOND,), f"Activations to try gradient centralization with, of {MAIN}, {SECOND}."
+        (SECOND,), "Activations to try gradient centralization with.", choices=(MAIN, SECOND)
     )
     batch_size: int = option(
-        0, "Examples of a minibatch for momentum; 0 for full batches only.", minimum=0
+        0,
+        "Examples of a minibatch for momentum; 0 for full batches only.",
+        minimum=0,
+        maximum=10**9,
     )
 
 

@@ -67,7 +67,9 @@ BRIEF_STEPS = 128
 class Config(CommonConfig):
     """Options of the experiment on when a unit's weights move together."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(
         256, "Use at most this many digits; a power of two.", minimum=64, maximum=1024
     )

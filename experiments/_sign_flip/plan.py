@@ -14,6 +14,7 @@ from experiments._ladder import Ladder
 from experiments._path_probe import path_probe, tabulate_descent, tabulate_losses
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._sign_flip.start import start_measurement, tabulate_start
+from signdyn.activations import ACTIVATIONS
 from signdyn.centering import CENTERINGS
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
@@ -28,12 +29,18 @@ class Config(CommonConfig):
     """Options of the flagship experiment."""
 
     dataset: str = option("digits", "Name of a data set, or npz:<path>.")
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     num_train: int = option(
         256, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
     )
-    widths: tuple = option(("32", "32"), "Units of each hidden layer.")
-    activations: tuple = option(("sigmoid", "tanh", "relu"), "Activations to compare.")
+    widths: tuple = option(
+        ("32", "32"), "Units of each hidden layer.", entries=int, minimum=1, maximum=65536
+    )
+    activations: tuple = option(
+        ("sigmoid", "tanh", "relu"), "Activations to compare.", choices=tuple(ACTIVATIONS)
+    )
     steps: int = option(128, "Updates of each descent.", minimum=8, maximum=10**7)
     batch_size: int = option(32, "Examples of a minibatch.", minimum=1, maximum=10**9)
     target_fraction: float = option(
@@ -42,6 +49,8 @@ class Config(CommonConfig):
     extras: tuple = option(
         ("relu",),
         "Activations to try gradient centralization, momentum, Adam and sign descent with.",
+        choices=tuple(ACTIVATIONS),
+        least=0,
     )
     rates_per_octave: int = option(1, "Learning rates per factor of two.", minimum=1, maximum=8)
     small_rate: float = option(

@@ -51,7 +51,9 @@ FLOP_PER_EXAMPLE = 120.0
 class Config(CommonConfig):
     """Options of the two-weight picture."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     steps: int = option(640, "Updates of each gradient descent.", minimum=8, maximum=10**6)
 
 

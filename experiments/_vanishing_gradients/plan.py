@@ -31,7 +31,9 @@ AGAIN = "sigmoid"
 class Config(CommonConfig):
     """Options of the experiment on vanishing gradients."""
 
-    data_dir: str = option("", "Where data sets are prepared; default: the user's cache folder.")
+    data_dir: str = option(
+        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    )
     side: int = option(
         4,
         "Pixels along a side of the pooled digits, a divisor of 8; its square is the number of "

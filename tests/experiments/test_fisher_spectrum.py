@@ -308,7 +308,7 @@ def test_tables_have_a_row_an_arm_and_a_row_a_width(results):
         ({"widths": ("64", "32")}, "ascending"),
         ({"widths": ("64",)}, "two or more"),
         ({"hidden": ("0",)}, "--hidden"),
-        ({"hidden": ()}, "at least one"),
+        ({"hidden": ()}, "one or more"),
     ],
 )
 def test_what_a_user_can_get_wrong_is_told_in_one_sentence(fields, word):

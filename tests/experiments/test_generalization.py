@@ -315,10 +315,13 @@ def test_no_variant_is_run_twice(plan, results):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"activations": ("relu", "tanh")}, "--activations must be of relu, sigmoid, got 'tanh'"),
+        (
+            {"activations": ("relu", "tanh")},
+            "--activations must be .*of relu, sigmoid.*'relu,tanh'",
+        ),
         ({"activations": ("relu", "relu")}, "each once"),
-        ({"activations": ()}, "at least one"),
-        ({"widths": ("4", "x")}, "--widths must be positive integers"),
+        ({"activations": ()}, "one or more"),
+        ({"widths": ("4", "x")}, "--widths must be integers"),
         ({"batch_size": 64}, "at most the 16 training examples, got 64"),
     ],
 )

@@ -445,8 +445,8 @@ def test_the_same_command_again_compiles_nothing_and_writes_no_cell(plan, outcom
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"central": ("tanh",)}, "--central must name relu, sigmoid or both, got 'tanh'"),
-        ({"central": ()}, "--central must name relu, sigmoid or both, got ''"),
+        ({"central": ("tanh",)}, "--central must be .*of relu, sigmoid.*'tanh'"),
+        ({"central": ()}, "--central must be .*of relu, sigmoid.*''"),
         ({"batch_size": 25}, "--batch_size must be at most the 24 training examples, got 25"),
     ],
 )

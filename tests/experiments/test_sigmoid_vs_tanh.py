@@ -533,8 +533,8 @@ def test_what_the_page_offers_is_accepted(state):
         ({"playground_url": "#activation=tahn"}, "nearest: tanh"),
         ({"playground_url": "#seed=1", "datasets": ("xor",)}, "give one"),
         ({"datasets": ("xor", "xor")}, "each once"),
-        ({"datasets": ("moons",)}, "--datasets must name"),
-        ({"datasets": ()}, "--datasets must name"),
+        ({"datasets": ("moons",)}, "--datasets must be names"),
+        ({"datasets": ()}, "--datasets must be names"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(changed, says, tmp_path):
