@@ -197,7 +197,7 @@ def config_from_flags(
     given: dict[str, Any] = {name: values[name].value for name in names if values[name].present}
     preset: Mapping[str, Any] = {}
     if "preset" in names:
-        preset = presets.get(values["preset"].value, {})
+        preset = presets.get(str(values["preset"].value), {})
     return config_type(**{**preset, **given})
 
 

@@ -397,9 +397,9 @@ def test_the_same_command_again_compiles_nothing_and_writes_no_cell(plan, outcom
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"widths": ("8", "wide")}, "--widths must be positive integers"),
-        ({"widths": ()}, "--widths must be positive integers"),
-        ({"norms": ("group",)}, "--norms must be of batch, layer"),
+        ({"widths": ("8", "wide")}, "--widths must be integers from 1 to 65536"),
+        ({"widths": ()}, "--widths must be integers from 1 to 65536"),
+        ({"norms": ("group",)}, "--norms must be names with commas between, of batch, layer"),
         ({"norms": ("batch", "batch")}, "each once"),
     ],
 )
