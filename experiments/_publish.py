@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from experiments._answers import answered_threads
 from experiments._session import NOT_IN_CONFIG, CommonConfig
 from signdyn.claims import Finding
-from signdyn.records import write_json
+from signdyn.files import remove_leftovers, write_json
+from signdyn.locks import wait_for_folder
 from signdyn.report.page import write_page
 from signdyn.report.style import save_figure
 from signdyn.report.tables import to_text, write_tables
@@ -88,7 +89,11 @@ def publish(folder: Path, publication: Publication) -> Outcome:
         "figures": captions,
     }
     write_json(folder / "claims.json", content)
-    page = write_page(folder.parent, order=ORDER, threads=answered_threads())
+    # of two that end together the second finds what the first has written
+    with wait_for_folder(folder.parent) as hold:
+        if hold.is_exclusive:
+            remove_leftovers(folder.parent)
+        page = write_page(folder.parent, order=ORDER, threads=answered_threads())
     written = [
         *(folder / part for part in ("claims.json", "figures", "tables", "cells")),
         page.path,

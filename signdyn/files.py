@@ -71,11 +71,12 @@ def cannot_write(path: Path, error: OSError) -> RecordsError:
     return RecordsError(f"cannot write to {path}: {error.strerror or error}.")
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_leftovers(*folders: Path) -> None:
     """Remove what killed processes left under temporary names; nobody may be writing there."""
-    for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
-        with suppress(OSError):
-            path.unlink()
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            with suppress(OSError):
+                path.unlink()
 
 
 def is_leftover(path: Path) -> bool:

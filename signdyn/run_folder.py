@@ -37,7 +37,7 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
         folder.mkdir(parents=True, exist_ok=True)
         hold = hold_folder(folder)
         if hold.is_exclusive:
-            remove_leftovers(folder)
+            remove_leftovers(folder, *(path for path in folder.iterdir() if path.is_dir()))
         is_new = _check_is_ours(folder, config, environment)  # another run may have been faster
         if is_new or not (folder / "ledger.jsonl").exists():
             write_json(folder / "run.json", {"config": config, "environment": environment})

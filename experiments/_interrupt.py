@@ -1,0 +1,92 @@
+"""Ctrl-C, SIGTERM and a closed terminal: the write in hand is finished, one line told, no more.
+
+Python runs a handler between two bytecodes of the main thread, which XLA may keep from them for
+a minute. So a thread waits for the signals, and ends the process with the status a shell expects;
+a second signal ends it at once. Imports nothing that takes long, to be there from the start.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from contextlib import nullcontext, suppress
+from typing import Any
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+CLEAR_LINE, SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
+
+
+def stop_on_signals() -> None:
+    """From now on, let signals stop this process as the module says; call in the main thread.
+
+    A signal that is ignored, as under nohup, stays ignored.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def handle(number: int, frame: Any) -> None:
+        """Tell of a signal whose byte went to an event loop that took the wake-up for itself."""
+        del frame
+        with suppress(OSError):
+            os.write(writer, bytes([number | _HANDLED]))
+
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
+    # written by the handler in C, whatever the main thread does
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
+
+
+def how_to_go_on() -> str:
+    """Return the command that was typed, for it to be typed again."""
+    return shlex.join(sys.orig_argv)
+
+
+_HANDLED = 0x80
+"""Marks a byte that Python's handler wrote: the same signal may be told of twice."""
+
+
+def _watch(reader: int) -> None:
+    told = {0: 0, _HANDLED: 0}
+    while True:
+        byte = os.read(reader, 1)[0]
+        number, way = byte & ~_HANDLED, byte & _HANDLED
+        if number not in SIGNALS:
+            continue
+        told[way] += 1
+        if told[way] < max(told.values()):  # known already
+            continue
+        if told[way] > 1:
+            os._exit(128 + number)
+        threading.Thread(target=_finish, args=(number,), name="finish", daemon=True).start()
+
+
+def _finish(number: int) -> None:
+    """End the process, but not within a write."""
+    files = sys.modules.get("signdyn.files")
+    with files.WRITING if files else nullcontext():
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        _tell(f"stopped by {name}; what is finished is kept. Go on with: {how_to_go_on()}")
+        _end_children()
+        os._exit(128 + number)
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    # a live bar hides the cursor
+    frame = CLEAR_LINE + SHOW_CURSOR if sys.stderr is not None and sys.stderr.isatty() else ""
+    with suppress(OSError):
+        os.write(2, f"{frame}{line}\n".encode())
+
+
+def _end_children() -> None:
+    """End processes of a pool: they would wait for work for ever."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    for child in multiprocessing.active_children() if multiprocessing else ():
+        child.terminate()
