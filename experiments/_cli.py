@@ -10,10 +10,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from absl import app, flags, logging
 
+from experiments._compile_cache import guard_cache
 from experiments._failure import failures_told
 from experiments._options import Options as Options
 from experiments._options import UsageError as UsageError
@@ -96,6 +98,7 @@ def configure_jax(devices: int) -> None:
     if jax.config.jax_num_cpu_devices != devices:  # pyrefly: ignore[missing-attribute]
         jax.config.update("jax_num_cpu_devices", devices)
     folder = compilation_cache()
+    guard_cache(Path(folder))
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
@@ -104,7 +107,6 @@ def compilation_cache() -> str:
     """Return the folder of compiled programs, one a kind of processor: they do not mix."""
     import hashlib
     import platform
-    from pathlib import Path
 
     kind = platform.processor() + platform.machine()
     info = Path("/proc/cpuinfo")

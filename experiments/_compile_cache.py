@@ -1,0 +1,75 @@
+"""Compiled programs on disk, kept whole though JAX writes them in place.
+
+A kill may leave half an entry. JAX then warns and compiles anew in every later run, for it never
+replaces an entry. So a process leaves a mark while it may write, locked as long as it lives; the
+next one that finds an unlocked mark checks what was written since.
+"""
+
+import atexit
+import os
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+MARK = ".running-"
+
+_guarded: set[Path] = set()
+
+
+def guard_cache(folder: Path) -> list[str]:
+    """Remove what killed processes left half written, and mark this process as one that writes.
+
+    Returns:
+        Names of the entries that were removed.
+    """
+    if fcntl is None or folder in _guarded:
+        return []
+    _guarded.add(folder)
+    with suppress(OSError):  # a cache that cannot be written needs no guard
+        folder.mkdir(parents=True, exist_ok=True)
+        removed = _mend(folder)
+        mark = folder / f"{MARK}{os.getpid()}"
+        descriptor = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        atexit.register(mark.unlink, missing_ok=True)
+        return removed
+    return []
+
+
+def _mend(folder: Path) -> list[str]:
+    dead = [mark for mark in folder.glob(f"{MARK}*") if not _is_locked(mark)]
+    removed = []
+    if dead:
+        since = min(mark.stat().st_mtime for mark in dead)
+        for entry in folder.glob("*-cache"):
+            if entry.stat().st_mtime >= since and not _is_whole(entry):
+                entry.unlink(missing_ok=True)
+                removed.append(entry.name)
+    for mark in dead:
+        mark.unlink(missing_ok=True)
+    return removed
+
+
+def _is_locked(mark: Path) -> bool:
+    descriptor = os.open(mark, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _is_whole(entry: Path) -> bool:
+    """Return whether an entry can be unpacked: JAX packs with zlib, which ends in a checksum."""
+    try:
+        zlib.decompress(entry.read_bytes())
+    except zlib.error:
+        return False
+    return True
