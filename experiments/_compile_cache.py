@@ -11,10 +11,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None
+from signdyn.locks import lock
 
 MARK = ".running-"
 
@@ -27,7 +24,7 @@ def guard_cache(folder: Path) -> list[str]:
     Returns:
         Names of the entries that were removed.
     """
-    if fcntl is None or folder in _guarded:
+    if folder in _guarded:
         return []
     _guarded.add(folder)
     with suppress(OSError):  # a cache that cannot be written needs no guard
@@ -35,7 +32,7 @@ def guard_cache(folder: Path) -> list[str]:
         removed = _mend(folder)
         mark = folder / f"{MARK}{os.getpid()}"
         descriptor = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, wait=False)
         atexit.register(mark.unlink, missing_ok=True)
         return removed
     return []
@@ -56,14 +53,14 @@ def _mend(folder: Path) -> list[str]:
 
 
 def _is_locked(mark: Path) -> bool:
+    """Return whether its process may be alive; where there are no locks nobody can know."""
     descriptor = os.open(mark, os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return not lock(descriptor, wait=False)
     except OSError:
         return True
     finally:
         os.close(descriptor)
-    return False
 
 
 def _is_whole(entry: Path) -> bool:

@@ -85,7 +85,7 @@ def hold_folder(folder: Path) -> Hold:
         return held
     descriptor = _open(folder)
     try:
-        is_exclusive = _lock(descriptor, wait=False)
+        is_exclusive = lock(descriptor, wait=False)
     except OSError as error:
         os.close(descriptor)
         if error.errno in _TAKEN:
@@ -106,11 +106,28 @@ def wait_for_folder(folder: Path) -> Hold:
     """
     descriptor = _open(folder)
     try:
-        is_exclusive = _lock(descriptor, wait=True)
+        is_exclusive = lock(descriptor, wait=True)
     except OSError as error:
         os.close(descriptor)
         raise cannot_write(folder / LOCK_NAME, error) from error
     return Hold(folder, descriptor, is_exclusive)
+
+
+def lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file until it is closed; return False where there are no locks.
+
+    Raises:
+        OSError: If another has locked it and ``wait`` is False.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _WITHOUT_LOCKS:
+            return False
+        raise
+    return True
 
 
 def _is_still_there(hold: Hold) -> bool:
@@ -128,19 +145,6 @@ def _open(folder: Path) -> int:
         raise cannot_write(folder, error) from error
 
 
-def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Lock a file; return False where there are no locks."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _WITHOUT_LOCKS:
-            return False
-        raise
-    return True
-
-
 def _sign(descriptor: int) -> None:
     who = {
         "pid": os.getpid(),
@@ -149,7 +153,7 @@ def _sign(descriptor: int) -> None:
     }
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, (json.dumps(who) + "\n").encode(), 0)
+        os.write(descriptor, (json.dumps(who) + "\n").encode())
     except OSError:
         return  # a full disk: the lock holds all the same
 
