@@ -6,11 +6,12 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
 from experiments._answers import answered_threads
+from experiments._cli import run
 from experiments._session import NOT_IN_CONFIG, CommonConfig
 from signdyn.claims import Finding
 from signdyn.files import remove_leftovers, write_json
@@ -18,8 +19,6 @@ from signdyn.locks import wait_for_folder
 from signdyn.report.page import write_page
 from signdyn.report.style import save_figure
 from signdyn.report.tables import to_text, write_tables
-
-PlanT = TypeVar("PlanT")
 
 ORDER = (
     "sign_flip",
@@ -101,12 +100,25 @@ def publish(folder: Path, publication: Publication) -> Outcome:
     return Outcome(name, rows, publication.answer, written, page.problems)
 
 
-def carry_out(
-    measure: Callable[[PlanT], None], conclude: Callable[[PlanT], Outcome], plan: PlanT
+def run_experiment(
+    config_type: type[CommonConfig],
+    presets: Mapping[str, Mapping[str, Any]],
+    prepare: Callable[[Any], Any],
+    measure: Callable[[Any], None],
+    conclude: Callable[[Any], Outcome],
 ) -> None:
-    """Measure, conclude and show: an experiment's main."""
-    measure(plan)
-    show([conclude(plan)])
+    """Parse the command line, prepare, open the folder, measure, conclude, show: a main."""
+
+    def ready(config: CommonConfig) -> Any:
+        plan = prepare(config)
+        plan.session.open()
+        return plan
+
+    def execute(plan: Any) -> None:
+        measure(plan)
+        show([conclude(plan)])
+
+    run(config_type, presets, ready, execute)
 
 
 def show(outcomes: Sequence[Outcome]) -> None:

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from experiments._cli import Options, configure_jax, num_cores, option
 from experiments._environment import environment
 from experiments._progress import SweepProgress
+from signdyn.locks import Hold
 from signdyn.records import read_json, write_json
 from signdyn.resume import Group, Layout, Variant, run_group
-from signdyn.run_folder import open_run
+from signdyn.run_folder import check_run, open_run
 from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
 
 MEASURED_RATE = 1.5e10
@@ -97,7 +98,7 @@ class Session:
     def __init__(
         self, name: str, config: CommonConfig, extra: dict[str, Any], *, double: bool = False
     ):
-        """Open or check the run's folder; raises `RecordsError` if it is another run's."""
+        """Check the run's folder, writing nothing; raises `RecordsError` if it is another run's."""
         self._double = double
         self.name = name
         self.folder = Path(config.out) / name
@@ -105,10 +106,10 @@ class Session:
         values = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_IN_CONFIG}
         devices = jax.local_devices()
         on_cpu = devices[0].platform == "cpu"
+        self._config = {**values, **extra}
+        self._hold: Hold | None = None
         with self.precision():
-            self._hold = open_run(self.folder, {**values, **extra}, environment())
-        if not self._hold.is_exclusive:
-            print(f"note: {self.folder} lies where files cannot be locked: run one command there.")
+            check_run(self.folder, self._config, environment())
         self.layout = Layout(
             seeds=range(config.seeds),
             root=config.root_seed,
@@ -130,6 +131,19 @@ class Session:
         """Return the context in which all of the run's arrays are made; a thread has its own."""
         return jax.enable_x64(True) if self._double else nullcontext()
 
+    def open(self) -> Hold:
+        """Return the hold on the run's folder, which is made if it is not there yet.
+
+        Raises:
+            RecordsError: If it cannot be written to, or another process works in it.
+        """
+        if self._hold is None:
+            with self.precision():
+                self._hold = open_run(self.folder, self._config, environment())
+            if not self._hold.is_exclusive:
+                print(f"note: {self.folder} lies where no lock can be had: run one command there.")
+        return self._hold
+
     def announce(self, jobs: Sequence[tuple[Job, int]], describe: str) -> None:
         """Print what will run: programs, replicas, steps, memory, devices, time.
 
@@ -137,6 +151,7 @@ class Session:
             jobs: Each job with its number of variants.
             describe: The experiment's question, one line.
         """
+        self.open()
         self._announced = [job.group for job, _ in jobs]
         self._brief = {job.group.name for job, _ in jobs if job.brief}
         self._measurements = {
@@ -186,7 +201,7 @@ class Session:
 
     def _advance(self, progress: SweepProgress, replica_steps: float) -> None:
         progress.advance(replica_steps)
-        self._hold.check()
+        self.open().check()
 
     def _tell_damage(self, names: Sequence[str]) -> None:
         new = [name for name in names if name not in self._told]
@@ -216,7 +231,7 @@ class Session:
     def finish(self) -> None:
         """Add wall time and time of compiling to run.json, if anything ran; let threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._hold.check()
+        self.open().check()
         path = self.folder / "run.json"
         content = read_json(path)
         if self._cells_run or "wall_seconds" not in content:

@@ -69,7 +69,10 @@ class Config(Options):
 def prepare(config: Config) -> list[tuple[ModuleType, Any]]:
     """Return every chosen experiment with its plan; nothing runs before all are checked."""
     chosen = [EXPERIMENTS[name] for name in config.only or EXPERIMENTS]
-    return [(module, module.prepare(_config_for(module, config))) for module in chosen]
+    plans = [(module, module.prepare(_config_for(module, config))) for module in chosen]
+    for _, plan in plans:
+        plan.session.open()
+    return plans
 
 
 def _config_for(module: ModuleType, config: Config) -> Any:

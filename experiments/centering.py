@@ -18,7 +18,6 @@ other seeds; centering tanh units that have no mean; that all arms start as one 
 """
 
 import math
-from functools import partial
 
 from experiments._centering.claims import answer, decide_claims
 from experiments._centering.figures import draw_figures
@@ -32,16 +31,15 @@ from experiments._centering.plan import (
 )
 from experiments._centering.results import Results, arms_table, inputs_table
 from experiments._centering.sweep import run_sweeps
-from experiments._cli import run
 from experiments._fisher_spectrum.activation import NAMES
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -86,4 +84,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

@@ -18,9 +18,6 @@ flipped at random, which change no eigenvalue, and raw against raw with other we
     python -m experiments.fisher_spectrum --preset=default  estimated at half a minute on two cores
 """
 
-from functools import partial
-
-from experiments._cli import run
 from experiments._fisher_spectrum.claims import answer, decide_claims
 from experiments._fisher_spectrum.digit_networks import pooled
 from experiments._fisher_spectrum.figures import draw_figures
@@ -33,7 +30,7 @@ from experiments._fisher_spectrum.plan import (
     make_jobs,
 )
 from experiments._fisher_spectrum.results import Results, spectrum_table, width_table
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
@@ -42,7 +39,7 @@ QUESTION = "What does the mean of inputs and hidden activations do to the Fisher
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -83,4 +80,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

@@ -20,21 +20,18 @@ to notice; centered units, whose updates are not one-signed.
     python -m experiments.generalization --preset=default  about a minute on two cores
 """
 
-from functools import partial
-
-from experiments._cli import run
 from experiments._data import load_data
 from experiments._generalization.claims import answer, decide_claims
 from experiments._generalization.figures import draw_figures
 from experiments._generalization.plan import NAME, PRESETS, Config, Plan
 from experiments._generalization.results import Results
 from experiments._generalization.sweep import QUESTION, run_sweeps
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the data, open the folder.
+    """Check everything a user can get wrong, load the data; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -75,4 +72,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

@@ -19,15 +19,12 @@ which no method can feel; natural gradient from other seeds.
     python -m experiments.natural_gradient --preset=default  about a minute on two cores
 """
 
-from functools import partial
-
-from experiments._cli import run
 from experiments._natural_gradient.claims import answer, decide_claims
 from experiments._natural_gradient.figures import draw_figures
 from experiments._natural_gradient.plan import ACTIVATION, NAME, PRESETS, Config, Plan, make_jobs
 from experiments._natural_gradient.problem import digits, regression
 from experiments._natural_gradient.results import Results, directions_table
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
@@ -36,7 +33,7 @@ QUESTION = "Is natural gradient blind to the mean, and which of its approximatio
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -80,4 +77,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

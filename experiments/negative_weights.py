@@ -18,15 +18,12 @@ from other seeds.
     python -m experiments.negative_weights --preset=default  about a minute on two cores
 """
 
-from functools import partial
-
-from experiments._cli import run
 from experiments._negative_weights.claims import answer, decide_claims
 from experiments._negative_weights.figures import draw_figures
 from experiments._negative_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
 from experiments._negative_weights.problem import digits, xor
 from experiments._negative_weights.results import Results, held_table, shares_table
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from signdyn import data as datasets
 from signdyn.report.tables import write_table
@@ -35,7 +32,7 @@ QUESTION = "Can weights be negative with ReLU everywhere, and what makes them so
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -74,4 +71,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

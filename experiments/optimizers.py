@@ -26,9 +26,7 @@ centralization freezes.
 """
 
 import math
-from functools import partial
 
-from experiments._cli import run
 from experiments._data import load_data
 from experiments._ladder import Climb, run_ladder
 from experiments._optimizers.claims import answer, decide_claims
@@ -36,14 +34,14 @@ from experiments._optimizers.figures import draw_figures
 from experiments._optimizers.plan import NAME, PRESETS, Config, Course, Plan, make_ladders
 from experiments._optimizers.results import Results
 from experiments._progress import SweepProgress
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 
 QUESTION = "Do momentum, Adam and sign descent suffer from the mean, and do they zig-zag?"
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the data, open the folder.
+    """Check everything a user can get wrong, load the data; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -99,4 +97,4 @@ def _reader(plan: Plan, course: Course):
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

@@ -25,10 +25,7 @@ against tanh with other seeds; outputs of matched networks before the first step
         --playground_url="https://playground.tensorflow.org/#activation=tanh&networkShape=3&seed=1"
 """
 
-from functools import partial
-
-from experiments._cli import run
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._sigmoid_vs_tanh.claims import answer, decide_claims
 from experiments._sigmoid_vs_tanh.figures import draw_figures
@@ -39,7 +36,7 @@ from experiments._sigmoid_vs_tanh.sweep import QUESTION, run_sweeps
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, draw the points, open the folder.
+    """Check everything a user can get wrong, draw the points; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -76,4 +73,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

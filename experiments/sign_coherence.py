@@ -20,10 +20,7 @@ of mean zero; features and networks with random signs flipped; networks from oth
     python -m experiments.sign_coherence --preset=default  about a minute on two cores
 """
 
-from functools import partial
-
-from experiments._cli import run
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._sign_coherence.claims import answer, decide_claims
 from experiments._sign_coherence.figures import draw_figures
@@ -42,7 +39,7 @@ QUESTION = "When do all weights into a unit move together?"
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -79,4 +76,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

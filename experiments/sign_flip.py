@@ -18,11 +18,10 @@ raw with other seeds; tanh units behind centered inputs, which have little mean 
 """
 
 import math
-from functools import partial
 
-from experiments._cli import UsageError, run
+from experiments._cli import UsageError
 from experiments._data import load_data
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._sign_flip.claims import answer, decide_claims
 from experiments._sign_flip.figures import draw_figures
@@ -32,7 +31,7 @@ from experiments._sign_flip.sweep import run_sweeps
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the data, open the folder.
+    """Check everything a user can get wrong, load the data; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -77,4 +76,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

@@ -25,10 +25,7 @@ Headline of the quick run: at its best step 99% of the raw neuron's turns go bac
 20 times the steps of the centered one; at a small step none do, and it needs 49 times as many.
 """
 
-from functools import partial
-
-from experiments._cli import run
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._two_weights.claims import FIGURE, answer, decide_claims
 from experiments._two_weights.figure import draw_figure
@@ -42,7 +39,7 @@ QUESTION = "What does the zig-zag look like, drawn from the real paths of two we
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -81,4 +78,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

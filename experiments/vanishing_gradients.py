@@ -19,10 +19,7 @@ raw against raw with other seeds.
     python -m experiments.vanishing_gradients --preset=default  about a minute on two cores
 """
 
-from functools import partial
-
-from experiments._cli import run
-from experiments._publish import Outcome, Publication, carry_out, publish
+from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._vanishing_gradients.claims import answer, decide_claims
 from experiments._vanishing_gradients.figures import draw_figures
@@ -37,7 +34,7 @@ QUESTION = "Is an activation's mean a problem because gradients vanish?"
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits, open the folder.
+    """Check everything a user can get wrong, load the digits; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
@@ -80,4 +77,4 @@ def conclude(plan: Plan) -> Outcome:
 
 
 if __name__ == "__main__":
-    run(Config, PRESETS, prepare, partial(carry_out, measure, conclude))
+    run_experiment(Config, PRESETS, prepare, measure, conclude)

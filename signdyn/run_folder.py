@@ -31,14 +31,13 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
         RecordsError: If the folder holds another configuration, cells of another JAX or platform,
             or is not a results folder, or if another process works in it. Nothing is changed then.
     """
-    config = jsonable(config)
     try:
-        _check_is_ours(folder, config, environment)
+        check_run(folder, config, environment)
         folder.mkdir(parents=True, exist_ok=True)
         hold = hold_folder(folder)
         if hold.is_exclusive:
             remove_leftovers(folder, *(path for path in folder.iterdir() if path.is_dir()))
-        is_new = _check_is_ours(folder, config, environment)  # another run may have been faster
+        is_new = check_run(folder, config, environment)  # another run may have been faster
         if is_new or not (folder / "ledger.jsonl").exists():
             write_json(folder / "run.json", {"config": config, "environment": environment})
         (folder / "cells").mkdir(exist_ok=True)
@@ -47,8 +46,13 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
     return hold
 
 
-def _check_is_ours(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> bool:
-    """Return whether the folder is new; raise `RecordsError` if it is not this run's."""
+def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> bool:
+    """Return whether the folder is new; changes nothing.
+
+    Raises:
+        RecordsError: If it holds another run, or is not a results folder.
+    """
+    config = jsonable(config)
     path = folder / "run.json"
     if path.exists():
         try:

@@ -9,6 +9,7 @@ from experiments import sign_flip
 from experiments._cli import Options, UsageError, option, parse_config
 from experiments._publish import command
 from experiments._sign_flip.plan import PRESETS, Config
+from signdyn.files import RecordsError
 
 EXPERIMENTS = everything.EXPERIMENTS
 
@@ -102,3 +103,20 @@ def test_the_command_beside_a_claim_asks_for_the_same_configuration():
     assert "elsewhere" not in " ".join(repeated)
     again = parse_config(Config, PRESETS, [*repeated[3:], "--out=elsewhere"])
     assert again == config
+
+
+def test_running_all_writes_nothing_if_one_folder_is_another_runs(tmp_path):
+    (tmp_path / "sigmoid_vs_tanh").mkdir()
+    (tmp_path / "sigmoid_vs_tanh/notes.txt").write_text("mine")
+    words = [f"--out={tmp_path}", "--only=sign_flip,sigmoid_vs_tanh", "--dataset=xor"]
+    with pytest.raises(RecordsError, match="sigmoid_vs_tanh is not empty"):
+        everything.prepare(parse_config(everything.Config, {}, words))
+    assert [path.name for path in tmp_path.rglob("*")] == ["sigmoid_vs_tanh", "notes.txt"]
+
+
+def test_a_session_opens_its_folder_when_it_is_told_to(tmp_path):
+    words = [f"--out={tmp_path}/out", "--dataset=xor"]
+    plan = sign_flip.prepare(parse_config(Config, PRESETS, words))
+    assert not (tmp_path / "out").exists()
+    plan.session.open()
+    assert (tmp_path / "out/sign_flip/run.json").exists()
