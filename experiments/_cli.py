@@ -49,13 +49,6 @@ def run(
     # absl turns on INFO for every library that logs; fontTools tells of each glyph
     logging.set_verbosity(logging.WARNING)
 
-    def parse(argv: list[str]) -> list[str]:
-        try:
-            parse_flags(argv, flags.FLAGS)
-        except UsageError as error:
-            _refuse(str(error))
-        return argv[:1]
-
     def main(argv: list[str]) -> None:
         del argv
         with failures_told():
@@ -65,7 +58,27 @@ def run(
                 _refuse(str(error))
             execute(plan)
 
-    app.run(main, flags_parser=parse)
+    app.run(main, flags_parser=_parse)
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a script whose options are `flag`s: bad input is refused as by `run`."""
+
+    def tell(argv: list[str]) -> None:
+        del argv
+        with failures_told():
+            try:
+                main()
+            except UsageError as error:
+                _refuse(str(error))
+
+    app.run(tell, flags_parser=_parse)
+
+
+def flag(name: str, field: Any) -> flags.FlagHolder:
+    """Return the flag of one `option`, whose ``value`` is known once the script has started."""
+    field.name = name
+    return _define_flag(field, flags.FLAGS)
 
 
 def parse_config(
@@ -127,13 +140,15 @@ def num_cores() -> int:
 def define_flags(config_type: type, values: flags.FlagValues) -> None:
     """Define one flag a field of the dataclass."""
     for field in dataclasses.fields(config_type):
-        text = field.metadata["help"]
-        if isinstance(field.default, bool):
-            flags.DEFINE_bool(field.name, field.default, text, flag_values=values)
-        else:
-            words = _Words() if isinstance(field.default, tuple) else None
-            parser = _Parser(field=field)
-            flags.DEFINE(parser, field.name, field.default, text, values, words)
+        _define_flag(field, values)
+
+
+def _define_flag(field: Any, values: flags.FlagValues) -> flags.FlagHolder:
+    text = field.metadata["help"]
+    if isinstance(field.default, bool):
+        return flags.DEFINE_bool(field.name, field.default, text, flag_values=values)
+    words = _Words() if isinstance(field.default, tuple) else None
+    return flags.DEFINE(_Parser(field=field), field.name, field.default, text, values, words)
 
 
 class _Parser(flags.ArgumentParser):
@@ -201,6 +216,14 @@ def config_from_flags(
     if "preset" in names:
         preset = presets.get(str(values["preset"].value), {})
     return config_type(**{**preset, **given})
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        parse_flags(argv, flags.FLAGS)
+    except UsageError as error:
+        _refuse(str(error))
+    return argv[:1]
 
 
 def _refuse(sentence: str) -> NoReturn:

@@ -65,7 +65,9 @@ def updated(readme: str, block: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] not in ([], ["--write"]):
-        sys.exit("usage: headlines.py [--write]")
+        words = ascii(" ".join(sys.argv[1:]))
+        print(f"error: headlines.py takes nothing or --write, got {words}.", file=sys.stderr)
+        sys.exit(2)
     if sys.argv[1:]:
         path = ROOT / "README.md"
         path.write_text(updated(path.read_text(), headlines()))

@@ -18,11 +18,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
 
+from experiments._cli import flag, option, start
 from signdyn.models.convolution import convolve_by_product, convolve_natively, pad
 
-REPEATS = flags.DEFINE_integer("repeats", 7, "Turns for each implementation.", lower_bound=1)
+REPEATS = flag("repeats", option(7, "Turns for each implementation.", minimum=1, maximum=1000))
 
 NETWORKS = 4
 STEPS = 4
@@ -99,7 +99,7 @@ def measure(task: str, mode: str) -> dict[str, str]:
     return row
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Measure every task in every mode and print the table."""
     print(f"On {jax.default_backend()}, JAX {jax.__version__}.\n", flush=True)
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
@@ -112,4 +112,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

@@ -16,16 +16,24 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from absl import app, flags
-
+from experiments._cli import flag, option, start
 from scripts.bench.contest import Disagreement, hold
 from scripts.bench.machine import machine
 from scripts.bench.race import Contender, Race
 from scripts.bench.races.sweeps import cnn_race, mlp_race
 
-SEEDS = flags.DEFINE_list("seeds", ["8", "128", "1024", "8192"], "Widths of a block of MLPs.")
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of every contender.", lower_bound=1)
-OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for the record.")
+SEEDS = flag(
+    "seeds",
+    option(
+        ("8", "128", "1024", "8192"),
+        "Widths of a block of MLPs.",
+        entries=int,
+        minimum=1,
+        maximum=65536,
+    ),
+)
+ROUNDS = flag("rounds", option(3, "Turns of every contender.", minimum=1, maximum=1000))
+OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
 
 STEPS = 200
 KINDS = "import jax; print(jax.default_backend(), jax.devices()[0].device_kind, sep='|')"
@@ -54,16 +62,15 @@ def on_gpu(race: Race, steps: int) -> Race:
     )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Hold the races and write the record; exits with 2 where there is no GPU."""
-    del argv
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # all contenders share the card
     found = subprocess.run([sys.executable, "-c", KINDS], capture_output=True, text=True)
     platform, kind = [*found.stdout.strip().rpartition("\n")[2].split("|"), ""][:2]
     if platform != "gpu":
         print(f"error: JAX finds no GPU here, but {platform or 'nothing'}.", file=sys.stderr)
         sys.exit(2)
-    races = [on_gpu(mlp_race(int(seeds), (0,) * 5), STEPS) for seeds in SEEDS.value or ()]
+    races = [on_gpu(mlp_race(int(seeds), (0,) * 5), STEPS) for seeds in SEEDS.value]
     races.append(on_gpu(cnn_race(64, (0,) * 4), STEPS // 4))
     print(f"{len(races)} races on {kind}, a minute each", flush=True)
     path = Path(OUT.value, "gpu.json")
@@ -93,4 +100,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

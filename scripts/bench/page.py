@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
-
+from experiments._cli import flag, option, start
 from scripts.bench.races import all_races
 
-RECORD = flags.DEFINE_string("record", "docs/record/bench", "Folder of the record.")
-PAGE = flags.DEFINE_string("page", "docs/benchmarks.md", "File to write.")
+RECORD = flag("record", option("docs/record/bench", "Folder of the record.", folder="read"))
+PAGE = flag("page", option("docs/benchmarks.md", "File to write."))
 
 HEAD = """# Benchmarks
 
@@ -244,7 +243,7 @@ def page_text(folder: Path) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Write the page."""
     path = Path(PAGE.value)
     path.write_text(page_text(Path(RECORD.value)))
@@ -252,4 +251,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

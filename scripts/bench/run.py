@@ -8,33 +8,27 @@ scripts/bench/setup.sh. A race first checks that all answers agree, then lets th
 turns. Ratios are medians over rounds with the least and the most. About half an hour on two cores.
 """
 
-import difflib
 import json
 import sys
 import time
 from pathlib import Path
 
-from absl import app, flags
-
+from experiments._cli import flag, option, start
 from scripts.bench.contest import Disagreement, hold
 from scripts.bench.machine import machine
 from scripts.bench.races import all_races
 
-RACES = flags.DEFINE_list("races", [], "Ids of the races to hold; all by default.")
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of every contender.", lower_bound=1)
-OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for one JSON file a race.")
+RACES = flag(
+    "races", option((), "The races to hold; default: all.", choices=tuple(all_races()), least=0)
+)
+ROUNDS = flag("rounds", option(7, "Turns of every contender.", minimum=1, maximum=1000))
+OUT = flag("out", option("docs/record/bench", "Folder for one JSON file a race.", folder="written"))
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Hold the races asked for; exits with 1 if one could not be held or answers differ."""
     races = all_races()
     names = RACES.value or list(races)
-    for name in names:
-        if name not in races:
-            near = difflib.get_close_matches(name, races, n=1)
-            hint = f" (nearest: {near[0]})" if near else ""
-            print(f"error: there is no race {name}{hint}; races: {', '.join(races)}.")
-            sys.exit(2)
     folder = Path(OUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{len(names)} races, {ROUNDS.value} rounds each, half a minute to three -> {folder}")
@@ -71,4 +65,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

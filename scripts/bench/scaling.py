@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import logging
 
-from experiments._cli import configure_jax, num_cores
+from experiments._cli import configure_jax, flag, num_cores, option, start
 from scripts.bench import tasks
 from scripts.bench.contest import spread
 from scripts.bench.machine import machine
 
-ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of every point.", lower_bound=1)
-OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for the record.")
+ROUNDS = flag("rounds", option(5, "Turns of every point.", minimum=1, maximum=1000))
+OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
 
 TURN_SECONDS = 0.2
 
@@ -205,7 +205,7 @@ def draw(curves: Sequence[Mapping[str, Any]], folder: Path) -> Path:
     return folder / "scaling.svg"
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Measure every axis, write the record and the figure."""
     logging.set_verbosity(logging.WARNING)
     configure_jax(num_cores())
@@ -228,4 +228,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

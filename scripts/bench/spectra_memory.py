@@ -19,13 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
-
+from experiments._cli import flag, option, start
 from scripts.bench.machine import machine
 
 GIB = 2**30
-OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for the record.")
-LIMIT = flags.DEFINE_float("limit_gib", 6.0, "Largest peak resident memory allowed, in GiB.")
+OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
+LIMIT = flag(
+    "limit_gib",
+    option(6.0, "Largest peak resident memory allowed, in GiB.", minimum=0.0, maximum=1e6),
+)
 
 TASKS: dict[str, tuple[tuple[int, ...], int, Any]] = {
     "all eigenvalues, small, any model": ((32,), 1797, "tall"),
@@ -119,7 +121,7 @@ def row(measured: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Run every task, print the table and exit with 1 if one took more than allowed."""
     print(f"Measuring {len(TASKS)} tasks, a few minutes in all; the table comes last.", flush=True)
     tasks = []
@@ -145,4 +147,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)

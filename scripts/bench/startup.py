@@ -24,12 +24,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
-
+from experiments._cli import flag, option, start
 from scripts.bench.machine import machine
 
-REPEATS = flags.DEFINE_integer("repeats", 5, "Starts of each kind.", lower_bound=1)
-OUT = flags.DEFINE_string("out", "docs/record/bench", "Folder for the record.")
+REPEATS = flag("repeats", option(5, "Starts of each kind.", minimum=1, maximum=1000))
+OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRESS = re.compile(r"\[\s*\d+ s\]")
@@ -127,7 +126,7 @@ def shares(first: dict[str, Any], second: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Measure and write the record; exits with 1 if a limit is not kept."""
     print("starts, then the quick preset twice: about 7 minutes on two cores", flush=True)
     helps = [help_seconds() for _ in range(REPEATS.value)]
@@ -164,4 +163,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)
