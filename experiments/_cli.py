@@ -159,7 +159,9 @@ class _Parser(flags.ArgumentParser):
         self.syntactic_help = accepted(field)
 
     def parse(self, argument: Any) -> Any:
-        return read_value(self._field, argument) if isinstance(argument, str) else argument
+        if argument == self._field.default:  # absl parses it too; it may be wrong till it is used
+            return argument
+        return read_value(self._field, argument)
 
     def flag_type(self) -> str:
         return type(self._field.default).__name__

@@ -7,6 +7,7 @@ import pytest
 from experiments import all as everything
 from experiments import sign_flip
 from experiments._cli import Options, UsageError, option, parse_config
+from experiments._options import check_folder
 from experiments._publish import command
 from experiments._sign_flip.plan import PRESETS, Config
 from signdyn.files import RecordsError
@@ -52,6 +53,15 @@ def test_a_preset_sets_fields_and_a_flag_wins_over_it():
         (["--preset=papr"], "nearest: paper"),
         (["--names", "a", "b"], "unexpected argument 'b'"),
         (["1"], "unexpected argument '1'"),
+        (["--seeds=1", "--seeds=2"], "--seeds is given 2 times"),
+        (["--seeds=1_0"], "got '1_0'"),
+        (["--rate=1e400"], "at least 0"),
+        (["--rate=inf"], "at least 0"),
+        (["--names="], "one or more"),
+        (["--names=a,,b"], "got 'a,,b'"),
+        (["--seeds"], "--seeds must be an integer"),
+        (["--flagfile=/nowhere"], "/nowhere"),
+        (["--names=" + "x" * 9999 + "\ny"], "'xxxx"),
     ],
 )
 def test_what_is_not_accepted_is_said_in_one_sentence(words, says):
@@ -88,6 +98,23 @@ def test_the_flagship_refuses_before_it_makes_a_folder(words, says, tmp_path):
         sign_flip.prepare(parse_config(Config, PRESETS, [f"--out={out}", *words]))
     assert says in str(caught.value)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("use", ["written", "read"])
+def test_a_folder_that_cannot_be_used_is_refused(use, tmp_path):
+    (tmp_path / "file").write_text("")
+    names = ["", "\0", "a\nb", "\udcff", "x" * 300, "x/" * 9999, f"{tmp_path}/file"]
+    for name in [*names, f"{tmp_path}/file/below"]:
+        with pytest.raises(UsageError, match=r"^--out [^\n]*$") as caught:
+            check_folder("--out", name, use)
+        assert len(str(caught.value)) < 250
+    check_folder("--out", str(tmp_path), use)
+
+
+def test_a_folder_to_be_read_has_to_exist_and_one_to_be_written_to_has_not(tmp_path):
+    check_folder("--out", str(tmp_path / "new" / "newer"), "written")
+    with pytest.raises(UsageError, match="'new' does not exist"):
+        check_folder("--out", "new", "read")
 
 
 def test_running_all_checks_every_experiment_before_any_runs():
