@@ -57,9 +57,10 @@ def append_line(path: Path, line: str) -> None:
     """
     with WRITING:
         try:
-            torn = path.exists() and not path.read_bytes().endswith(b"\n")
+            there = path.read_bytes() if path.exists() else b""
+            torn = there and not there.endswith(b"\n")
             with open(path, "a") as file:
-                file.write("\n" * torn + line + "\n")
+                file.write(("\n" if torn else "") + line + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -65,6 +65,8 @@ def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str,
         if (folder / "ledger.jsonl").exists():
             _check_same_numerics(folder, held.get("environment"), environment)
         return False
+    if folder.exists() and not folder.is_dir():
+        raise RecordsError(f"{folder} is a file; name another folder with --out.")
     if folder.exists() and any(
         not is_leftover(file) and file.name != LOCK_NAME for file in folder.iterdir()
     ):
