@@ -16,8 +16,8 @@ from experiments._cli import Options, configure_jax, num_cores, option
 from experiments._environment import environment
 from experiments._progress import SweepProgress
 from signdyn.locks import Hold
-from signdyn.records import read_json, write_json
-from signdyn.resume import Group, Layout, Variant, run_group
+from signdyn.records import order_ledger, read_json, write_json
+from signdyn.resume import Group, Layout, Variant, plan_cells, run_group
 from signdyn.run_folder import check_run, open_run
 from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
 
@@ -125,6 +125,7 @@ class Session:
         self._measurements: set[str] = set()
         self._cells_run = 0
         self._told: set[str] = set()
+        self._order: list[str] = []
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
 
     def precision(self) -> AbstractContextManager:
@@ -198,6 +199,8 @@ class Session:
         except BaseException:
             self._pool.shutdown(wait=False, cancel_futures=True)  # else the end waits for all
             raise
+        self._order += (cell.id for cell in plan_cells(group, variants, self.layout))
+        order_ledger(self.folder, self._order)
 
     def _advance(self, progress: SweepProgress, replica_steps: float) -> None:
         progress.advance(replica_steps)

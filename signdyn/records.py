@@ -144,6 +144,24 @@ def mend_ledger(folder: Path) -> Ledger:
     return Ledger(good, damaged + spare, [])
 
 
+def order_ledger(folder: Path, cells: Sequence[str]) -> None:
+    """Put the lines of some cells first, in their order, as a run without damage writes them.
+
+    A cell that was redone has its line at the end, and `load` gives variants in lines' order.
+    """
+    path = folder / "ledger.jsonl"
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    place = {cell: number for number, cell in enumerate(cells)}
+
+    def key(line: bytes) -> int:
+        entry = _entry(line)
+        return place.get(entry["id"], len(place)) if entry else len(place)
+
+    ordered = sorted(lines, key=key)
+    if ordered != lines:
+        write_bytes(path, b"".join(line + b"\n" for line in ordered))
+
+
 def write_cell(
     folder: Path,
     part: str,
@@ -275,7 +293,7 @@ def _by_variant_and_seed(rows: xr.Dataset, labels: list[str], folder: Path) -> x
     for row, (name, seed) in enumerate(zip(names, rows.seed.values, strict=True)):
         at = position[name], np.searchsorted(seeds, seed)
         # another plan cuts the same replicas into other blocks, whose numbers must be the same
-        if place[at] >= 0 and not _rows_are_equal(rows, place[at], row):
+        if place[at] >= 0 and not _rows_are_equal(rows, int(place[at]), row):
             raise RecordsError(
                 f"load: {folder} holds two different results of variant {name}, seed {seed}; "
                 "remove the folder and rerun its command."

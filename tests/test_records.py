@@ -1,5 +1,7 @@
 """Result files: whole or absent, the same bytes for the same numbers, and damage is named."""
 
+import errno
+import itertools
 import json
 import math
 import os
@@ -22,6 +24,7 @@ from signdyn.records import (
     jsonable,
     load,
     mend_ledger,
+    order_ledger,
     read_json,
     read_ledger,
     write_bytes,
@@ -295,6 +298,69 @@ def test_mending_a_whole_ledger_writes_nothing(run):
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
 
 
+def test_the_order_of_variants_is_that_of_a_run_without_damage(run, finished):
+    cells = ["cell0", "cell1", "cell2"]
+    lines = (run / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "ledger.jsonl").write_bytes(b"".join(lines[::-1]).rstrip(b"\n"))
+    assert load(run).variant.values.tolist() != load(finished).variant.values.tolist()
+    order_ledger(run, cells)
+    assert files(run) == files(finished)
+    before = (run / "ledger.jsonl").stat()
+    order_ledger(run, cells)  # it is in order
+    order_ledger(run, ["cell0"])
+    assert (run / "ledger.jsonl").stat().st_ino == before.st_ino
+
+
+def test_two_results_of_one_replica_must_agree_bitwise(run):
+    again = replicas_of(("raw", 0.2, 1))
+    write(run, again, "other")  # another plan cuts the same replicas into other blocks
+    assert_holds_every_replica(load(run))
+    variables = variables_of(again)
+    variables["coherence"] = variables["coherence"]._replace(values=np.full((1, 2, 4), 7.0))
+    write(run, again, "third", variables=variables)
+    with pytest.raises(RecordsError, match=r"two different results of variant raw/0\.2, seed 1"):
+        load(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda variables: variables.pop("reached"),
+        lambda variables: variables.update(
+            loss=variables["loss"]._replace(values=variables["loss"].values[:, :2])
+        ),
+    ],
+)
+def test_a_cell_without_what_the_others_have_is_named_not_filled_with_nan(tmp_path, change):
+    write(tmp_path, BLOCKS[0], "cell0")
+    variables = variables_of(BLOCKS[1])
+    change(variables)
+    write(tmp_path, BLOCKS[1], "cell1", variables=variables)
+    with pytest.raises(RecordsError, match=r"descent-cell1\.nc has no (reached|loss) of the form"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(("call", "nth"), [("fsync", 1), ("replace", 1), ("fsync", 2)])
+def test_a_disk_that_fills_up_spoils_nothing_that_is_there(run, finished, monkeypatch, call, nth):
+    original, calls = getattr(os, call), itertools.count(1)
+
+    def full(*arguments):
+        if next(calls) >= nth:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(*arguments)
+
+    monkeypatch.setattr(os, call, full)
+    replicas = replicas_of(("centered", 0.1, 0), ("centered", 0.1, 1), ("centered", 0.1, 7))
+    with pytest.raises(RecordsError, match=r"cannot write to .*: No space left on device\.$"):
+        write(run, replicas, "cell3")
+    monkeypatch.undo()
+    assert not list(run.rglob("*.tmp"))
+    assert set(mend_ledger(run).good) >= {"cell0", "cell1", "cell2"}
+    write(run, replicas, "cell3")
+    assert set(read_ledger(run).good) == {"cell0", "cell1", "cell2", "cell3"}
+    assert load(run).sizes["variant"] == 4
+
+
 # --- the same bytes ---------------------------------------------------------------------------
 
 WRITE_ELSEWHERE = """
@@ -499,10 +565,47 @@ def test_a_folder_whose_run_json_is_no_runs_is_left_alone(tmp_path, content):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(RecordsError, match=r"cannot write to .*: Not a directory"):
-            open_run(folder, CONFIG, {})
+    with pytest.raises(RecordsError, match=r"file is a file; name another"):
+        open_run(tmp_path / "file", CONFIG, {})
+    with pytest.raises(RecordsError, match=r"cannot write to .*: Not a directory"):
+        open_run(tmp_path / "file" / "below", CONFIG, {})
     assert files(tmp_path) == {"file": b"in the way"}
+
+
+@pytest.mark.parametrize("leftover", [".run.json.7.tmp", ".lock"])
+def test_a_kill_while_run_json_was_written_is_forgotten(tmp_path, leftover):
+    (tmp_path / leftover).write_text("half")
+    open_run(tmp_path, CONFIG, {})
+    assert set(files(tmp_path)) == {"run.json"}
+
+
+def test_what_kills_left_under_temporary_names_is_removed(tmp_path):
+    open_run(tmp_path, CONFIG, {})
+    before = files(tmp_path)
+    (tmp_path / "figures").mkdir()
+    for name in (".run.json.7.tmp", "cells/.a.nc.7.tmp", "figures/.a.svg.7.tmp"):
+        (tmp_path / name).write_text("half")
+    open_run(tmp_path, CONFIG, {})
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"packages": {"jax": "0.2"}}, r"another JAX \(0\.1 there, 0\.2 here\)"),
+        ({"platform": "gpu"}, r"another platform \(cpu there, gpu here\)"),
+    ],
+)
+def test_cells_of_another_jax_or_platform_are_not_mixed_with_new_ones(tmp_path, change, words):
+    environment = {"packages": {"jax": "0.1"}, "platform": "cpu"}
+    open_run(tmp_path, CONFIG, environment)
+    open_run(tmp_path, CONFIG, {**environment, **change})  # there are none yet
+    open_run(tmp_path, CONFIG, environment)
+    (tmp_path / "ledger.jsonl").write_text("")
+    before = files(tmp_path)
+    with pytest.raises(RecordsError, match=words):
+        open_run(tmp_path, CONFIG, {**environment, **change})
+    assert files(tmp_path) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -1,0 +1,209 @@
+"""Kills, damages and crowds a real run, and compares every byte with those of a run left alone.
+
+    python -m scripts.bench.torture
+
+A small experiment is run to the end in a temporary folder, and then again and again elsewhere:
+killed at random moments of every phase until it comes to its end, with every damage of
+`scripts.bench.damages` in its folder, on a disk that is full, in a folder that vanishes, two at a
+time. Writes docs/record/torture.json; python -m scripts.bench.guarantees puts it into
+docs/guarantees.md. About a quarter of an hour on two cores. Signals only processes of its own.
+"""
+
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from scripts.bench.damages import DAMAGES
+from scripts.bench.machine import machine
+from scripts.bench.subject import Ended, Subject, differing, files_of
+from scripts.bench.troubles import TROUBLES, Untried
+
+KILLS = flags.DEFINE_integer("kills", 60, "Kills to try.", lower_bound=0)
+BAD_INPUTS = flags.DEFINE_integer("bad_inputs", 300, "Bad inputs to try.", lower_bound=0)
+SEED = flags.DEFINE_integer("seed", 0, "Of all that is random.")
+MINUTES = flags.DEFINE_float("minutes", 30.0, "No kill is begun after that.", lower_bound=0.0)
+ONLY = flags.DEFINE_string("only", "", "Part of the names of damages to try; default: all.")
+OUT = flags.DEFINE_string("out", "docs/record", "Folder for the record.")
+
+PHASES = ("start", "compile", "block", "cell", "figures", "page")
+"""Where kills are aimed, in the order of a run: a cell's file on its way, say."""
+
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+def try_kills(subject: Subject, count: int, rng: random.Random, until: float) -> dict[str, Any]:
+    """Kill runs until ``count`` died, each folder's run going on until its end; compare the end."""
+    phases, signals, wrong = Counter(), Counter(), []
+    compared, differ, folders = 0, [], 0
+    while signals.total() < count and time.monotonic() < until:
+        run = subject.fresh(f"killed{folders}", has_cache=folders % 2 == 1)
+        folders += 1
+        # one folder's kills go from early to late, else the later run has passed the phase
+        aims = sorted(rng.sample(PHASES, 4), key=PHASES.index)
+        for aim in aims[: count - signals.total()]:
+            number = rng.choice(SIGNALS)
+            ended = run.kill(aim, number, rng)
+            if ended.killed_in is None:
+                continue  # it had come to its end before
+            phases[ended.killed_in] += 1
+            signals[signal.Signals(number).name] += 1
+            wrong += complaints(ended, STATUS[number])
+        ended = run.go()
+        wrong += complaints(ended, 0)
+        found = run.kept()
+        compared += len(found)
+        differ += differing(subject.reference, found)
+        print(
+            f"  {signals.total():3d} kills: {', '.join(aims)}; {len(differ)} of {compared} files "
+            f"differ; wrong: {len(wrong)}",
+            flush=True,
+        )
+        run.remove()
+    return {
+        "tried": signals.total(),
+        "by_phase": {name: phases[name] for name in PHASES},
+        "by_signal": dict(signals),
+        "folders": folders,
+        "files_compared": compared,
+        "files_differing": sorted(differ),
+        "wrong": wrong,
+    }
+
+
+def complaints(ended: Ended, status: int) -> list[str]:
+    """Return what is wrong with how a run ended."""
+    found = []
+    if ended.status != status:
+        found.append(f"status {ended.status}, not {status}: {ended.errors[-300:]}")
+    if "Traceback" in ended.errors:
+        found.append(f"traceback: {ended.errors[-300:]}")
+    if status in (130, 143) and ended.lines()[-1:] != [ended.going_on]:
+        found.append(f"it does not say how to go on: {ended.errors[-300:]}")
+    return found
+
+
+def try_damages(subject: Subject) -> list[dict[str, Any]]:
+    """Inflict every damage on a copy of the finished run and give the command again."""
+    rows = []
+    for name, damage in chosen(DAMAGES).items():
+        run = subject.copy("damaged")
+        damage.inflict(run.folder)
+        before = files_of(run.out)
+        ended = run.go()
+        said = ended.output + ended.errors
+        if damage.is_refused:
+            differ = differing(before, files_of(run.out))
+        else:
+            differ = differing(subject.reference, run.kept())
+        row = {
+            "damage": name,
+            "is_named": not damage.words or damage.words in said,
+            "is_silent": not damage.words,
+            "outcome": {0: "mended", 2: "refused"}.get(ended.status, f"status {ended.status}"),
+            "files_differing": differ,
+            "wrong": complaints(ended, 2 if damage.is_refused else 0),
+        }
+        rows.append(row)
+        tell(row)
+        run.remove()
+    return rows
+
+
+def try_troubles(subject: Subject, rng: random.Random) -> list[dict[str, Any]]:
+    """Let every trouble happen while the experiment runs; it must end with the same bytes."""
+    rows = []
+    for name, trouble in chosen(TROUBLES).items():
+        try:
+            found = trouble(subject, rng)
+        except Untried as error:
+            print(f"  {name}: cannot be tried here ({error})", flush=True)
+            continue
+        row = {
+            "damage": name,
+            "is_named": found.is_named,
+            "is_silent": False,
+            "outcome": found.outcome,
+            "files_differing": differing(subject.reference, found.kept),
+            "wrong": [text for ended in found.runs for text in complaints(*ended)],
+        }
+        rows.append(row)
+        tell(row)
+    return rows
+
+
+def chosen(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what --only leaves of a table."""
+    return {name: entry for name, entry in table.items() if ONLY.value in name}
+
+
+def tell(row: Mapping[str, Any]) -> None:
+    """Print one damage."""
+    bad = [] if row["is_named"] else ["NOT NAMED"]
+    bad += [f"{len(row['files_differing'])} FILES DIFFER"] if row["files_differing"] else []
+    print("  " + "; ".join([f"{row['damage']}: {row['outcome']}", *bad, *row["wrong"]]), flush=True)
+
+
+def is_good(content: Mapping[str, Any]) -> bool:
+    """Return whether everything promised held."""
+    kills = content["kills"]
+    rows = [*content["damages"], *content["troubles"]]
+    return (
+        not (kills["files_differing"] or kills["wrong"])
+        and all(row["is_named"] and not (row["files_differing"] or row["wrong"]) for row in rows)
+        and not content["bad_inputs"].get("tracebacks")
+    )
+
+
+def bad_inputs(number: int, seed: int) -> dict[str, int]:
+    """Try bad command lines and calls; see `scripts.bench.bad_input`."""
+    if not number:
+        return {}
+    from scripts.bench.bad_input import count_bad_input
+
+    return count_bad_input(number, seed)
+
+
+def main(_: list[str]) -> None:
+    """Torture and write the record; exits with 1 if a promise was broken."""
+    # a shell starts what runs behind it with Ctrl-C ignored, which children would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    rng, begun = random.Random(SEED.value), time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    try:
+        subject = Subject(folder)
+        print(f"{' '.join(subject.words)}: {subject.seconds:.1f} s left alone", flush=True)
+        content = {
+            "command": "python -m scripts.bench.torture",
+            "machine": machine(),
+            "seed": SEED.value,
+            "experiment": " ".join(subject.words),
+            "files": len(subject.reference),
+            "damages": try_damages(subject),
+            "troubles": try_troubles(subject, rng),
+            "kills": try_kills(subject, KILLS.value, rng, begun + 60 * MINUTES.value),
+            "bad_inputs": bad_inputs(BAD_INPUTS.value, SEED.value),
+        }
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    path = Path(OUT.value, "torture.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {path}; python -m scripts.bench.guarantees puts it into docs/guarantees.md")
+    if not is_good(content):
+        sys.exit("a promise was broken, see above")
+
+
+if __name__ == "__main__":
+    app.run(main)
