@@ -27,6 +27,7 @@ def guard_cache(folder: Path) -> list[str]:
     if folder in _guarded:
         return []
     _guarded.add(folder)
+    removed: list[str] = []
     with suppress(OSError):  # a cache that cannot be written needs no guard
         folder.mkdir(parents=True, exist_ok=True)
         removed = _mend(folder)
@@ -34,8 +35,7 @@ def guard_cache(folder: Path) -> list[str]:
         descriptor = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
         lock(descriptor, wait=False)
         atexit.register(mark.unlink, missing_ok=True)
-        return removed
-    return []
+    return removed
 
 
 def _mend(folder: Path) -> list[str]:

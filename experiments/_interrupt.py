@@ -52,16 +52,17 @@ _HANDLED = 0x80
 
 
 def _watch(reader: int) -> None:
-    told = {0: 0, _HANDLED: 0}
+    told, known = {0: 0, _HANDLED: 0}, 0
     while True:
         byte = os.read(reader, 1)[0]
         number, way = byte & ~_HANDLED, byte & _HANDLED
         if number not in SIGNALS:
             continue
         told[way] += 1
-        if told[way] < max(told.values()):  # known already
+        if told[way] <= known:  # the other way was faster
             continue
-        if told[way] > 1:
+        known = told[way]
+        if known > 1:
             os._exit(128 + number)
         threading.Thread(target=_finish, args=(number,), name="finish", daemon=True).start()
 

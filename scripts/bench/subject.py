@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,15 +53,16 @@ class Ended(NamedTuple):
 class Run:
     """The experiment in one folder, with one cache of compiled programs."""
 
-    def __init__(self, out: Path, cache: Path):
-        """Take two folders, which need not exist."""
-        self.out, self.cache = out, cache
+    def __init__(self, out: Path, cache: Path, options: Sequence[str]):
+        """Take two folders, which need not exist, and the experiment's options."""
+        self.out, self.cache, self.options = out, cache, options
         self.folder = out / EXPERIMENT
 
     @property
     def words(self) -> list[str]:
         """The command."""
-        return [sys.executable, "-m", f"experiments.{EXPERIMENT}", *OPTIONS, f"--out={self.out}"]
+        command = [sys.executable, "-m", f"experiments.{EXPERIMENT}"]
+        return [*command, *self.options, f"--out={self.out}"]
 
     def start(self, **options: Any) -> subprocess.Popen:
         """Start the command, its output kept in files beside the folder."""
@@ -158,11 +159,11 @@ class Subject:
         reference: What it left, by name.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, options: Sequence[str] = OPTIONS):
         """Run the experiment in a new folder below ``folder``."""
         self.root = folder
-        self.words = ("python", "-m", f"experiments.{EXPERIMENT}", *OPTIONS)
-        self._alone = Run(folder / "alone", folder / "cache")
+        self.words = ("python", "-m", f"experiments.{EXPERIMENT}", *options)
+        self._alone = Run(folder / "alone", folder / "cache", options)
         begun = time.monotonic()
         ended = self._alone.go()
         self.seconds = time.monotonic() - begun
@@ -173,7 +174,7 @@ class Subject:
     def fresh(self, name: str, *, has_cache: bool = True) -> Run:
         """Return a run in a new folder, with the programs that are compiled or with none."""
         cache = self._alone.cache if has_cache else self.root / f"{name}-cache"
-        return Run(self.root / name, cache)
+        return Run(self.root / name, cache, self._alone.options)
 
     def copy(self, name: str) -> Run:
         """Return a copy of the finished run."""
