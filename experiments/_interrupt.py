@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -52,19 +53,27 @@ _HANDLED = 0x80
 
 
 def _watch(reader: int) -> None:
-    told, known = {0: 0, _HANDLED: 0}, 0
-    while True:
-        byte = os.read(reader, 1)[0]
-        number, way = byte & ~_HANDLED, byte & _HANDLED
-        if number not in SIGNALS:
-            continue
-        told[way] += 1
-        if told[way] <= known:  # the other way was faster
-            continue
-        known = told[way]
-        if known > 1:
+    told = iter(lambda: os.read(reader, 1)[0], None)
+    for nth, number in enumerate(distinct(told)):
+        if nth:
             os._exit(128 + number)
         threading.Thread(target=_finish, args=(number,), name="finish", daemon=True).start()
+
+
+def distinct(told: Iterable[int]) -> Iterator[int]:
+    """Yield each signal once that the handler in C told of, or Python's, or both.
+
+    Example:
+        >>> [*distinct([15, 15 | 0x80, 2 | 0x80, 2])]
+        [15, 2]
+    """
+    counts, known = {0: 0, _HANDLED: 0}, 0
+    for byte in told:
+        number, way = byte & ~_HANDLED, byte & _HANDLED
+        counts[way] += number in SIGNALS
+        if counts[way] > known:  # else the other way was faster
+            known = counts[way]
+            yield number
 
 
 def _finish(number: int) -> None:
