@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from signdyn.checks import checked
+
 ElementwiseFn = Callable[[Array], Array]
 _Nodes = Float[np.ndarray, " node"]
 _Sample = tuple[_Nodes, _Nodes, _Nodes]
@@ -129,26 +131,31 @@ def _sample(activation: Activation) -> _Sample:
         return weights, np.asarray(values, np.float64), np.asarray(slopes, np.float64)
 
 
+@checked
 def lecun_tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return 1.7159 tanh(2 z / 3), close to the identity at +-1 (Efficient BackProp, sec. 4.4)."""
     return 1.7159 * jnp.tanh(2 / 3 * z)
 
 
+@checked
 def squared_relu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return max(z, 0)^2 (So et al., 2021)."""
     return jnp.square(jax.nn.relu(z))
 
 
+@checked
 def gelu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return z P(Z <= z), the exact GELU by erf, not JAX's default approximation by tanh."""
     return jax.nn.gelu(z, approximate=False)
 
 
+@checked
 def sigmoid_shifted(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return sigmoid(z) - 1/2: the sigmoid centered, its slope left alone."""
     return jax.nn.sigmoid(z) - 0.5
 
 
+@checked
 def sigmoid_as_tanh(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return 2 sigmoid(2 z) - 1, which is tanh(z): centered, four times the slope."""
     return 2 * jax.nn.sigmoid(2 * z) - 1
@@ -160,6 +167,7 @@ ACTIVATIONS: Mapping[str, Activation] = types.MappingProxyType(_REGISTRY)
 """Every registered activation by name, read-only; see :func:`register_activation`."""
 
 
+@checked
 def register_activation(
     name: str, fn: ElementwiseFn, *, kinks: tuple[float, ...] = (0.0,)
 ) -> Activation:
@@ -192,6 +200,7 @@ def register_activation(
     return new
 
 
+@checked
 def get_activation(activation: str | ElementwiseFn | Activation) -> Activation:
     """Return the activation that a name, a function or an activation stands for.
 
@@ -237,6 +246,7 @@ def get_activation(activation: str | ElementwiseFn | Activation) -> Activation:
 
 
 @functools.cache  # The same slope must give the same function, else it is compiled again.
+@checked
 def leaky_relu(slope: float) -> Activation:
     """Return the leaky ReLU max(z, 0) + slope * min(z, 0), not registered.
 

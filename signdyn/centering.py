@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from signdyn.checks import checked
 
 
 class SiteCentering(NamedTuple):
@@ -69,6 +70,7 @@ CENTERINGS: Mapping[str, Centering] = MappingProxyType(
 """The named points. ``flip`` keeps every activation's mean and changes its signs only."""
 
 
+@checked
 def offset(hidden: float, *, input: float = 0.0) -> Centering:
     """Return the centering that *adds* a constant: the dose of off-centeredness.
 
@@ -128,6 +130,7 @@ class Site(NamedTuple):
         return self.shift if self.batch is None else self.shift - self.batch * mean
 
 
+@checked
 def resolve_sites(
     centering: Centering,
     means: Sequence[Float[Array, " _"]],
@@ -161,6 +164,7 @@ def resolve_sites(
     return tuple(sites)
 
 
+@checked
 def apply_site(
     site: Site, activations: Float[Array, "*batch units"], mean: Float[Array, " units"]
 ) -> Float[Array, "*batch units"]:
@@ -175,6 +179,7 @@ def apply_site(
     return site.gain * (activations + site.total_shift(mean))
 
 
+@checked
 def match_dense(
     kernel: Float[Array, "units outputs"],
     bias: Float[Array, " outputs"],
@@ -197,6 +202,7 @@ def match_dense(
     return kernel / site.gain[:, None], bias - shift @ kernel
 
 
+@checked
 def match_conv(
     kernel: Float[Array, "*window channels outputs"],
     bias: Float[Array, " outputs"],

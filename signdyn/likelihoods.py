@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from signdyn.checks import checked
+
 
 def _undefined(outputs: Array, labels: Array) -> Float[Array, " batch"]:
     """Return NaN for every example: nothing to be right or wrong about."""
@@ -109,6 +111,7 @@ def bernoulli() -> Likelihood:
     )
 
 
+@checked
 def gaussian(variance: float = 1.0) -> Likelihood:
     r"""Return the normal likelihood of known variance: means [N, K], labels [N, K] (or [N], K = 1).
 
@@ -289,6 +292,7 @@ LIKELIHOODS: Mapping[str, Likelihood] = MappingProxyType(
 """The shipped likelihoods by name, for command lines; ``gaussian`` has variance 1."""
 
 
+@checked
 def get_likelihood(name: str) -> Likelihood:
     """Return the likelihood called ``name``.
 

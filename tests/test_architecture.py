@@ -15,7 +15,7 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("types", "files"),
+    ("checks", "types", "files"),
     ("locks",),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
     ("records", "run_folder"),

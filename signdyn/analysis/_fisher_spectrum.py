@@ -19,6 +19,7 @@ from signdyn.analysis._params import check_outputs, flatten
 from signdyn.analysis.fisher import fisher_factor
 from signdyn.analysis.layer_algebra import fisher_of_layers
 from signdyn.analysis.layers import gram_of_layers
+from signdyn.checks import checked
 from signdyn.likelihoods import Likelihood
 from signdyn.types import ApplyFn, Params
 
@@ -51,6 +52,7 @@ class FisherSpectrum(NamedTuple):
         return f"{count} eigenvalues by {self.method!r}: {WORDS[self.method]}; {size}"
 
 
+@checked
 def fisher_spectrum(
     apply_fn: ApplyFn,
     likelihood: Likelihood,

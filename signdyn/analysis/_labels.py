@@ -15,15 +15,6 @@ from signdyn.likelihoods import Likelihood
 Sampler = Callable[[PRNGKeyArray, Array], Array]
 
 
-def check_labels(name: str, x: Array, y: Array) -> None:
-    """Raise unless there is a label for every example."""
-    if y.ndim == 0 or y.shape[0] != x.shape[0]:
-        raise ValueError(
-            f"{name}: expected a label for each of the {x.shape[0]} examples of x along axis 0 of "
-            f"y, got {y.shape=}; pass the labels of these examples."
-        )
-
-
 def sampler_of(name: str, likelihood: Likelihood, num_samples: int) -> Sampler:
     """Return (key, outputs) -> labels, or raise if ``likelihood`` has none or none are wanted."""
     if likelihood.sample is None:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from signdyn.checks import checked
+
 
 class MeanCovarianceSplit(NamedTuple):
     r"""How much of F = M + C is the mean's, see :func:`mean_covariance_split`.
@@ -31,6 +33,7 @@ class MeanCovarianceSplit(NamedTuple):
     top_cosine: Float[Array, ""]
 
 
+@checked
 def mean_covariance_split(A: Float[Array, "rows param"], *, rank: int = 1) -> MeanCovarianceSplit:
     r"""Split F = A^T A into the mean's part M and the covariance's part C, and compare them.
 

@@ -23,10 +23,13 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
+from signdyn.checks import checked
+
 Inputs = Float[Array, "batch *position fan_in"]
 Deltas = Float[Array, "batch *rank_position unit"]
 
 
+@checked
 def unit_fisher(inputs: Inputs, deltas: Deltas) -> Float[Array, "unit row column"]:
     r"""Return every unit's own block of the Fisher, E[s s^T] for its score s.
 
@@ -57,6 +60,7 @@ def unit_fisher(inputs: Inputs, deltas: Deltas) -> Float[Array, "unit row column
         return jnp.einsum("usf,usg->ufg", scores, scores)
 
 
+@checked
 def unit_natural_gradient(
     inputs: Inputs,
     deltas: Deltas,
@@ -119,6 +123,7 @@ def unit_natural_gradient(
         return steps.T
 
 
+@checked
 def weighted_input_mean(inputs: Inputs, deltas: Deltas) -> Float[Array, "unit fan_in"]:
     r"""Return E_q[a] of every unit, the mean input under q ~ delta^2.
 
@@ -147,6 +152,7 @@ def weighted_input_mean(inputs: Inputs, deltas: Deltas) -> Float[Array, "unit fa
         return jax.vmap(lambda u, v: (v @ u) / (v @ v))(*scores)
 
 
+@checked
 def unit_bias_factor(
     inputs: Inputs, deltas: Deltas, grad: Float[Array, "parameter unit"] | None = None
 ) -> Float[Array, " unit"]:

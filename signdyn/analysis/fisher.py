@@ -18,11 +18,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from signdyn.analysis._independence import check_independent
-from signdyn.analysis._labels import check_labels, draw_labels, label_factor, sampler_of
+from signdyn.analysis._labels import draw_labels, label_factor, sampler_of
 from signdyn.analysis._params import check_outputs, flatten
 from signdyn.analysis._split import MeanCovarianceSplit as MeanCovarianceSplit
 from signdyn.analysis._split import mean_covariance_split as mean_covariance_split
 from signdyn.analysis._units import unit_fisher as unit_fisher
+from signdyn.checks import checked
 from signdyn.likelihoods import Likelihood
 from signdyn.types import ApplyFn, Params
 
@@ -33,6 +34,7 @@ Product = Callable[[Float[Array, " param"]], Float[Array, " param"]]
 """``v [P] -> F v [P]``."""
 
 
+@checked
 def fisher_factor(
     apply_fn: ApplyFn, likelihood: Likelihood, params: Params, x: Shaped[Array, "batch ..."]
 ) -> Float[Array, "rows param"]:
@@ -74,6 +76,7 @@ def fisher_factor(
     return _factor(apply_fn, params, x, _exact(likelihood), None)
 
 
+@checked
 def monte_carlo_fisher_factor(
     apply_fn: ApplyFn,
     likelihood: Likelihood,
@@ -123,6 +126,7 @@ def monte_carlo_fisher_factor(
     return _factor(apply_fn, params, x, _of_labels(likelihood), labels)
 
 
+@checked
 def empirical_fisher_factor(
     apply_fn: ApplyFn,
     likelihood: Likelihood,
@@ -162,10 +166,10 @@ def empirical_fisher_factor(
     """
     name = "empirical_fisher_factor"
     _check_model(name, apply_fn, params, x)
-    check_labels(name, x, y)
     return _factor(apply_fn, params, x, _of_labels(likelihood), y[:, None])
 
 
+@checked
 def fisher_vector_product(
     apply_fn: ApplyFn, likelihood: Likelihood, params: Params, x: Shaped[Array, "batch ..."]
 ) -> Product:
@@ -200,6 +204,7 @@ def fisher_vector_product(
     return _product(name, apply_fn, params, x, _exact(likelihood), lambda outputs: None)
 
 
+@checked
 def monte_carlo_fisher_vector_product(
     apply_fn: ApplyFn,
     likelihood: Likelihood,
@@ -244,6 +249,7 @@ def monte_carlo_fisher_vector_product(
     return _product(name, apply_fn, params, x, _of_labels(likelihood), draw)
 
 
+@checked
 def empirical_fisher_vector_product(
     apply_fn: ApplyFn,
     likelihood: Likelihood,
@@ -276,10 +282,10 @@ def empirical_fisher_vector_product(
     """
     name = "empirical_fisher_vector_product"
     _check_model(name, apply_fn, params, x)
-    check_labels(name, x, y)
     return _product(name, apply_fn, params, x, _of_labels(likelihood), lambda outputs: y[:, None])
 
 
+@checked
 def fisher_diagonal(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
     r"""Return the diagonal of A^T A: the mean square of each coordinate of the score.
 
@@ -296,6 +302,7 @@ def fisher_diagonal(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
     return jnp.sum(A**2, axis=0)
 
 
+@checked
 def fisher_blocks(
     A: Float[Array, "rows param"], params: Params, *, by: Literal["leaf", "layer"]
 ) -> dict[str, Float[Array, "rows _"]]:
@@ -324,8 +331,6 @@ def fisher_blocks(
         dense_0/bias [[1.]]
         dense_0/kernel [[2. 3.]]
     """
-    if by not in ("leaf", "layer"):
-        raise ValueError(f"fisher_blocks: expected by='leaf' or by='layer', got {by=}.")
     leaves = jax.tree_util.tree_leaves_with_path(params)
     sizes = [jnp.size(leaf) for _, leaf in leaves]
     if A.shape[1] != sum(sizes):

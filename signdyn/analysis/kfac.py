@@ -17,6 +17,7 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from signdyn.analysis._units import Deltas, Inputs, check_damping, layer_arrays
+from signdyn.checks import checked
 
 
 class KfacFactors(NamedTuple):
@@ -31,6 +32,7 @@ class KfacFactors(NamedTuple):
     deltas: Float[Array, "unit unit"]
 
 
+@checked
 def kfac_factors(inputs: Inputs, deltas: Deltas, *, bias: bool = True) -> KfacFactors:
     r"""Return A and G: F of the layer is approximately ``jnp.kron(A, G)``.
 
@@ -68,6 +70,7 @@ def kfac_factors(inputs: Inputs, deltas: Deltas, *, bias: bool = True) -> KfacFa
         return KfacFactors(X.T @ X, D.T @ D)
 
 
+@checked
 def kfac_spectrum(inputs: Inputs, deltas: Deltas, *, bias: bool = True) -> Float[Array, " param"]:
     r"""Return all eigenvalues of A (x) G, descending: products of one of A's and one of G's.
 
@@ -97,6 +100,7 @@ def kfac_spectrum(inputs: Inputs, deltas: Deltas, *, bias: bool = True) -> Float
     return jnp.flip(jnp.sort(jnp.ravel(roots**2)))
 
 
+@checked
 def kfac_natural_gradient(
     inputs: Inputs,
     deltas: Deltas,
@@ -162,6 +166,7 @@ def kfac_natural_gradient(
     return jnp.where((regular & full) | damped, solution, jnp.nan)
 
 
+@checked
 def kfac_factored_inverses(
     factors: KfacFactors, *, damping: float | Float[Array, ""]
 ) -> KfacFactors:
@@ -198,6 +203,7 @@ def kfac_factored_inverses(
     return KfacFactors(*map(_inverse, _damped(factors, damping)))
 
 
+@checked
 def kfac_factored_natural_gradient(
     inputs: Inputs,
     deltas: Deltas,

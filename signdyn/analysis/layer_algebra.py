@@ -22,10 +22,12 @@ from jaxtyping import Array, Float
 from signdyn.analysis._layer import Bias, homogeneous_arrays
 from signdyn.analysis._layer_pairs import block_of_pairs
 from signdyn.analysis.layers import Layer
+from signdyn.checks import checked
 
 Matrices = Mapping[str, Float[Array, "_parameter _unit"]]
 
 
+@checked
 def scores_of_layers(layers: Mapping[str, Layer], matrices: Matrices) -> Float[Array, "batch rank"]:
     r"""Return A v, the derivative of every example's scores in the direction v.
 
@@ -55,6 +57,7 @@ def scores_of_layers(layers: Mapping[str, Layer], matrices: Matrices) -> Float[A
     return total / math.sqrt(total.shape[0])
 
 
+@checked
 def pullback_of_layers(
     layers: Mapping[str, Layer], scores: Float[Array, "batch rank"], *, bias: Bias = True
 ) -> dict[str, Float[Array, "_parameter _unit"]]:
@@ -91,6 +94,7 @@ def pullback_of_layers(
         }
 
 
+@checked
 def product_of_layers(
     layers: Mapping[str, Layer], matrices: Matrices
 ) -> dict[str, Float[Array, "_parameter _unit"]]:
@@ -117,6 +121,7 @@ def product_of_layers(
     return pullback_of_layers(layers, scores_of_layers(layers, matrices), bias=bias)
 
 
+@checked
 def fisher_of_layers(
     layers: Mapping[str, Layer], *, bias: Bias = True
 ) -> Float[Array, "parameter parameter"]:

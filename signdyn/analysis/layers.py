@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from signdyn.analysis._independence import check_independent
-from signdyn.analysis._labels import check_labels, draw_labels, label_factor, sampler_of
+from signdyn.analysis._labels import draw_labels, label_factor, sampler_of
 from signdyn.analysis._layer import Layer as Layer
 from signdyn.analysis._layer_gram import gram_of_layers as gram_of_layers
 from signdyn.analysis._layer_gram import layer_factor as layer_factor
@@ -29,10 +29,12 @@ from signdyn.analysis._layer_params import layer_matrix as layer_matrix
 from signdyn.analysis._layer_params import layer_params as layer_params
 from signdyn.analysis._layer_params import params_of_matrices as params_of_matrices
 from signdyn.analysis._params import check_outputs
+from signdyn.checks import checked
 from signdyn.likelihoods import Likelihood
 from signdyn.types import Params, TappedFn
 
 
+@checked
 def fisher_layers(
     tapped_fn: TappedFn, likelihood: Likelihood, params: Params, x: Shaped[Array, "batch ..."]
 ) -> dict[str, Layer]:
@@ -69,6 +71,7 @@ def fisher_layers(
     return _pull_back("fisher_layers", tapped_fn, params, x, likelihood.fisher_factor)
 
 
+@checked
 def empirical_fisher_layers(
     tapped_fn: TappedFn,
     likelihood: Likelihood,
@@ -104,7 +107,6 @@ def empirical_fisher_layers(
         [[2.]]
     """
     name = "empirical_fisher_layers"
-    check_labels(name, x, y)
 
     def score(outputs: Array) -> Array:
         return label_factor(likelihood, outputs, y[:, None])
@@ -112,6 +114,7 @@ def empirical_fisher_layers(
     return _pull_back(name, tapped_fn, params, x, score)
 
 
+@checked
 def monte_carlo_fisher_layers(
     tapped_fn: TappedFn,
     likelihood: Likelihood,

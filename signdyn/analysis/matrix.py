@@ -14,6 +14,7 @@ from signdyn.analysis import _whole
 from signdyn.analysis.fisher import fisher_factor
 from signdyn.analysis.layer_algebra import fisher_of_layers
 from signdyn.analysis.layers import columns_of_layers
+from signdyn.checks import checked
 from signdyn.likelihoods import Likelihood
 from signdyn.types import ApplyFn, Params
 
@@ -35,6 +36,7 @@ class FisherMatrix(NamedTuple):
         return f"Fisher of {self.matrix.shape[-1]} parameters by {words[self.method]}"
 
 
+@checked
 def fisher_matrix(
     apply_fn: ApplyFn, likelihood: Likelihood, params: Params, x: Shaped[Array, "batch ..."]
 ) -> FisherMatrix:

@@ -18,11 +18,13 @@ from jaxtyping import Array, Float
 from signdyn.analysis._units import unit_bias_factor as unit_bias_factor
 from signdyn.analysis._units import unit_natural_gradient as unit_natural_gradient
 from signdyn.analysis._units import weighted_input_mean as weighted_input_mean
+from signdyn.checks import checked
 from signdyn.diagnostics.signs import sign_agreement
 
 MatVec = Callable[[Array], Array]
 
 
+@checked
 def natural_gradient(
     A: Float[Array, "rows param"],
     grad: Float[Array, " param"],
@@ -59,7 +61,7 @@ def natural_gradient(
         >>> print(natural_gradient(A, grad, damping=1.0))
         [0.5 0.2]
     """
-    _check_shapes("natural_gradient", A, grad)
+    _check_not_empty("natural_gradient", A)
     _check_damping("natural_gradient", damping)
     _check_invertible(A, damping)
     root = jnp.sqrt(jnp.asarray(damping, A.dtype))
@@ -74,6 +76,7 @@ def natural_gradient(
         return Q @ _solve(R.T, root, inside, outside=root) + outside / root**2
 
 
+@checked
 def natural_gradient_pinv(
     A: Float[Array, "rows param"], grad: Float[Array, " param"], *, rcond: float | Float[Array, ""]
 ) -> Float[Array, " param"]:
@@ -99,7 +102,7 @@ def natural_gradient_pinv(
         >>> print(natural_gradient_pinv(A, jnp.array([1.0, 3.0]), rcond=1e-9).round(6))
         [0.25 0.25]
     """
-    _check_shapes("natural_gradient_pinv", A, grad)
+    _check_not_empty("natural_gradient_pinv", A)
     if isinstance(rcond, (int, float)) and not 0.0 <= rcond < 1.0:
         raise ValueError(
             "natural_gradient_pinv: expected 0 <= rcond < 1, a fraction of lambda_max, got "
@@ -132,6 +135,7 @@ class Solution(NamedTuple):
     residual: Float[Array, ""]
 
 
+@checked
 def natural_gradient_cg(
     product: MatVec,
     grad: Float[Array, " param"],
@@ -194,6 +198,7 @@ def natural_gradient_cg(
     return Solution(jnp.where(defined, scale * direction, jnp.nan), residual)
 
 
+@checked
 def natural_gradient_diagonal(
     diagonal: Float[Array, " param"],
     grad: Float[Array, " param"],
@@ -223,12 +228,6 @@ def natural_gradient_diagonal(
         >>> print(natural_gradient_diagonal(diagonal, grad, damping=0.0))
         [1.   0.25  nan]
     """
-    if diagonal.ndim != 1 or diagonal.shape != grad.shape:
-        raise ValueError(
-            "natural_gradient_diagonal: expected a diagonal [P] and a gradient [P], got "
-            f"{diagonal.shape=}, {grad.shape=}; flatten a pytree with "
-            "jax.flatten_util.ravel_pytree."
-        )
     _check_damping("natural_gradient_diagonal", damping)
     curvature = diagonal + jnp.asarray(damping, diagonal.dtype)
     return jnp.where(curvature > 0.0, grad / curvature, jnp.nan)
@@ -253,6 +252,7 @@ class Comparison(NamedTuple):
     function_norm_ratio: Float[Array, ""]
 
 
+@checked
 def compare_directions(
     a: Float[Array, " param"],
     b: Float[Array, " param"],
@@ -284,17 +284,16 @@ def compare_directions(
         >>> print(c.function_cosine, c.function_norm_ratio)
         1.0 0.75
     """
-    if a.ndim != 1 or a.size == 0 or a.shape != b.shape:
+    if a.size == 0:
         raise ValueError(
-            f"compare_directions: expected two vectors [P], got {a.shape=}, {b.shape=}; flatten "
-            "pytrees with jax.flatten_util.ravel_pytree."
+            f"compare_directions: expected vectors of one entry or more, got {a.shape=}."
         )
     undefined = jnp.full((), jnp.nan, jnp.result_type(a, b))
     function_cosine = function_norm_ratio = undefined
     with jax.default_matmul_precision("highest"):
         cosine, norm_ratio = _angle_and_ratio(a, b)
         if A is not None:
-            _check_shapes("compare_directions", A, a)
+            _check_not_empty("compare_directions", A)
             function_cosine, function_norm_ratio = _angle_and_ratio(A @ a, A @ b)
     return Comparison(
         cosine, norm_ratio, sign_agreement(a, b), function_cosine, function_norm_ratio
@@ -333,20 +332,14 @@ def _solve(
     return jnp.where(regular, solution, jnp.nan)
 
 
-def _check_shapes(name: str, A: Array, grad: Array) -> None:
-    if A.ndim != 2 or A.size == 0 or grad.shape != A.shape[1:]:
-        raise ValueError(
-            f"{name}: expected a factor A [rows, P] and a gradient [P], got {A.shape=}, "
-            f"{grad.shape=}; flatten a pytree with jax.flatten_util.ravel_pytree."
-        )
+def _check_not_empty(name: str, A: Array) -> None:
+    if A.size == 0:
+        raise ValueError(f"{name}: expected at least one row and column, got {A.shape=}.")
 
 
 def _check_cg(product: MatVec, grad: Array, num_iterations: int, tolerance: float | Array) -> None:
-    if grad.ndim != 1 or grad.size == 0:
-        raise ValueError(
-            f"natural_gradient_cg: expected a gradient [P], got {grad.shape=}; flatten a pytree "
-            "with jax.flatten_util.ravel_pytree."
-        )
+    if grad.size == 0:
+        raise ValueError(f"natural_gradient_cg: expected one parameter or more, got {grad.shape=}.")
     result = jax.eval_shape(product, grad)
     if getattr(result, "shape", None) != grad.shape or result.dtype != grad.dtype:
         raise ValueError(

@@ -27,8 +27,10 @@ from signdyn.analysis import _tsqr
 from signdyn.analysis._fisher_spectrum import FisherSpectrum as FisherSpectrum
 from signdyn.analysis._fisher_spectrum import fisher_spectrum as fisher_spectrum
 from signdyn.analysis._lanczos import MatVec, dtype_of, quadrature, ritz_pairs
+from signdyn.checks import checked
 
 
+@checked
 def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
     r"""Return all P eigenvalues of A^T A, largest first, as squared singular values of A.
 
@@ -84,6 +86,7 @@ class Conditioning(NamedTuple):
     trace_over_lambda_max: Float[Array, ""]
 
 
+@checked
 def conditioning(
     eigenvalues: Float[Array, " param"], *, rcond: float | Float[Array, ""]
 ) -> Conditioning:
@@ -148,6 +151,7 @@ class Eigenpairs(NamedTuple):
     residuals: Float[Array, " k"]
 
 
+@checked
 def top_eigenpairs(
     matvec: MatVec, dim: int, k: int, key: Key[Array, ""], *, num_iterations: int = 24
 ) -> Eigenpairs:
@@ -216,6 +220,7 @@ class SpectralDensity(NamedTuple):
     weights: Float[Array, "probe step"]
 
 
+@checked
 def spectral_density(
     matvec: MatVec,
     dim: int,
@@ -280,6 +285,7 @@ def spectral_density(
         return SpectralDensity(*lax.map(probe, keys, batch_size=together))
 
 
+@checked
 def moment(density: SpectralDensity, k: int) -> Float[Array, " probe"]:
     """Return each probe's estimate of (1/dim) tr F^k = mean_i lambda_i^k.
 
@@ -304,6 +310,7 @@ def moment(density: SpectralDensity, k: int) -> Float[Array, " probe"]:
     return _weighted_sum(density.weights, density.nodes**k)
 
 
+@checked
 def cumulative(density: SpectralDensity, grid: Float[Array, " grid"]) -> Float[Array, "probe grid"]:
     """Return each probe's estimate of the share of eigenvalues <= each point of ``grid``.
 
@@ -326,6 +333,7 @@ def cumulative(density: SpectralDensity, grid: Float[Array, " grid"]) -> Float[A
     return _weighted_sum(density.weights[:, None, :], below.astype(density.weights.dtype))
 
 
+@checked
 def density_on_grid(
     density: SpectralDensity, grid: Float[Array, " grid"], *, bandwidth: float | Float[Array, ""]
 ) -> Float[Array, "probe grid"]:

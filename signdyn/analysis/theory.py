@@ -25,6 +25,7 @@ from signdyn.analysis._mean_field import MeanFieldFisher as MeanFieldFisher
 from signdyn.analysis._mean_field import MeanFieldLayers as MeanFieldLayers
 from signdyn.analysis._mean_field import mean_field_fisher as mean_field_fisher
 from signdyn.analysis._mean_field import mean_field_layers as mean_field_layers
+from signdyn.checks import checked
 from signdyn.diagnostics.signs import coherence_chance_level
 
 Real = Float[ArrayLike, "..."]
@@ -54,6 +55,7 @@ class SpikedCovariance(NamedTuple):
     bulk_high: Reals
 
 
+@checked
 def spiked_covariance(dim: int, num_samples: int, mean: Real, var: Real) -> SpikedCovariance:
     r"""Return the spectrum of (1/P) sum_p x_p x_p^T, not centered, for iid features with a mean.
 
@@ -114,6 +116,7 @@ def spiked_covariance(dim: int, num_samples: int, mean: Real, var: Real) -> Spik
     )
 
 
+@checked
 def bias_conditioning(dim: int, mean: Real, var: Real) -> Reals:
     r"""Return the condition number of E[(x, 1)(x, 1)^T], features and a bias, for many examples.
 
@@ -151,6 +154,7 @@ def bias_conditioning(dim: int, mean: Real, var: Real) -> Reals:
     return ((1 + var + length + root) / 2) ** 2 / var
 
 
+@checked
 def critical_learning_rate(lambda_max: Real) -> Reals:
     r"""Return 2 / lambda_max, the step above which gradient descent on a quadratic diverges.
 
@@ -170,6 +174,7 @@ def critical_learning_rate(lambda_max: Real) -> Reals:
     return 2 / jnp.asarray(lambda_max)
 
 
+@checked
 def sign_agreement(cosine: Real) -> Reals:
     r"""Return 1/2 + asin(cosine) / pi, the chance that two jointly Gaussian numbers share a sign.
 
@@ -196,6 +201,7 @@ def sign_agreement(cosine: Real) -> Reals:
     return jnp.where(outside, jnp.nan, agreement)
 
 
+@checked
 def iid_cosine(mean: Real, std: Real) -> Reals:
     """Return m^2 / (m^2 + s^2), the uncentered cosine of two independent, equal features.
 
@@ -213,6 +219,7 @@ def iid_cosine(mean: Real, std: Real) -> Reals:
     return equicorrelated_cosine(mean, std, 0.0)
 
 
+@checked
 def equicorrelated_cosine(mean: Real, std: Real, correlation: Real) -> Reals:
     """Return (m^2 + r s^2) / (m^2 + s^2), the uncentered cosine of two features of correlation r.
 
@@ -233,6 +240,7 @@ def equicorrelated_cosine(mean: Real, std: Real, correlation: Real) -> Reals:
     return (mean / scale) ** 2 + jnp.asarray(correlation) * (std / scale) ** 2
 
 
+@checked
 def mean_sign_agreement(mean: Real, std: Real) -> Reals:
     r"""Return 1/2 + atan(m / s) / pi: how often a weight moves with the sign of its unit's delta.
 
@@ -257,6 +265,7 @@ def mean_sign_agreement(mean: Real, std: Real) -> Reals:
     return jnp.where((mean == 0) & (std == 0), jnp.nan, agreement)
 
 
+@checked
 def batch_sign_agreement(
     mean: Real, std: Real, delta_mean: Real, delta_std: Real, batch_size: int
 ) -> Reals:
@@ -315,6 +324,7 @@ def batch_sign_agreement(
     return jnp.where(mean < 0, miss, 1 - miss)
 
 
+@checked
 def gaussian_unanimity(cosine: Real, n: int) -> Reals:
     r"""Return the chance that n jointly normal numbers of mean zero all share a sign.
 
@@ -354,6 +364,7 @@ def gaussian_unanimity(cosine: Real, n: int) -> Reals:
     return 2 * (inside + ndtr(-_FAR * unit[..., 0]))
 
 
+@checked
 def null_unanimity(n: int) -> float:
     """Return 2^(1-n), the chance that n independent symmetric signs are all equal.
 
@@ -374,6 +385,7 @@ def null_unanimity(n: int) -> float:
     return math.ldexp(1.0, 1 - n)
 
 
+@checked
 def null_coherence(n: int) -> float:
     """Return E|s_1 + ... + s_n| / n for independent symmetric signs, about sqrt(2 / (pi n)).
 
@@ -397,6 +409,7 @@ def null_coherence(n: int) -> float:
     return coherence_chance_level(n)
 
 
+@checked
 def null_majority(n: int) -> float:
     """Return the expected share of the majority among n independent symmetric signs.
 
@@ -419,6 +432,7 @@ def null_majority(n: int) -> float:
     return (1 + coherence_chance_level(n)) / 2
 
 
+@checked
 def null_weighted_coherence(n: int) -> float:
     r"""Return E[|sum_i g_i| / sum_i |g_i|] for independent normal g, about 1 / sqrt(n).
 
@@ -444,6 +458,7 @@ def null_weighted_coherence(n: int) -> float:
     return min(1.0, (1 + (math.pi - 3) / (2 * n)) / math.sqrt(n))
 
 
+@checked
 def linear_null_modes(num_inputs: int, num_hidden: int, num_outputs: int) -> int:
     r"""Return the number of zero eigenvalues of the Fisher of x -> W2 W1 x, without biases.
 
@@ -469,6 +484,7 @@ def linear_null_modes(num_inputs: int, num_hidden: int, num_outputs: int) -> int
     return num_hidden * (num_inputs + num_outputs) - image
 
 
+@checked
 def scaling_null_modes(widths: Sequence[int]) -> int:
     """Return the number of zero eigenvalues of the Fisher that ReLU-like activations cause.
 
@@ -491,6 +507,7 @@ def scaling_null_modes(widths: Sequence[int]) -> int:
     return sum(widths[1:-1])
 
 
+@checked
 def softmax_null_modes(fan_in: int) -> int:
     """Return the number of zero eigenvalues of the Fisher that a softmax over all K logits causes.
 

@@ -4,13 +4,16 @@ Activations are [example, unit]; expectations E are means over the examples give
 activations of one example, |a|^2 is summed over units. Results are float64 for float64 input
 and float32 otherwise. A NaN activation makes a result NaN.
 
-May import: nothing of signdyn.
+May import: checks.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from signdyn.checks import checked
 
+
+@checked
 def mean_energy(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     """Return |E a|^2 / E|a|^2, the share of the second moment that is due to the mean.
 
@@ -34,6 +37,7 @@ def mean_energy(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     return jnp.minimum(ratio, 1.0)  # Jensen's inequality, against rounding
 
 
+@checked
 def c_value(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     """Return the mean cosine between the activation vectors of two different examples.
 
@@ -67,6 +71,7 @@ def c_value(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     return jnp.where(count > 1, of_pairs / (count * (count - 1)), jnp.nan)
 
 
+@checked
 def q_value(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     """Return E|a|^2 / units, the mean squared activity of a unit.
 
@@ -85,6 +90,7 @@ def q_value(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     return jnp.mean(activations.astype(_result_dtype(activations)) ** 2)
 
 
+@checked
 def bias_shift(
     inputs: Float[Array, "example fan_in"], kernel_updates: Float[Array, "fan_in unit"]
 ) -> Float[Array, " unit"]:
@@ -97,8 +103,10 @@ def bias_shift(
     ``inputs`` and the update of the bias as the last row of ``kernel_updates``.
 
     Args:
-        inputs: The layer's inputs over the examples that define the mean.
-        kernel_updates: What is added to the kernel [fan_in, units].
+        inputs: The layer's inputs over the examples that define the mean; of a convolution,
+            its patches.
+        kernel_updates: What is added to the kernel [fan_in, units]; of a convolution, to
+            ``kernel.reshape(-1, units)``.
 
     Returns:
         Array [units], signed, in units of the pre-activation; NaN without examples.
@@ -111,12 +119,6 @@ def bias_shift(
         >>> print(bias_shift(inputs, jnp.array([[0.5, -1.0], [7.0, 7.0]])))
         [ 1. -2.]
     """
-    if inputs.shape[1] != kernel_updates.shape[0]:
-        raise ValueError(
-            "bias_shift: expected inputs [example, fan_in] and kernel_updates [fan_in, unit] with "
-            f"the same fan_in, got {inputs.shape=} and {kernel_updates.shape=}; reshape a "
-            "convolution to patches and kernel.reshape(-1, units) first."
-        )
     dtype = _result_dtype(inputs, kernel_updates)
     mean = jnp.mean(inputs.astype(dtype), axis=0)
     return jnp.matmul(mean, kernel_updates.astype(dtype), precision="highest")

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from signdyn.checks import checked
 from signdyn.types import Params
 
 
@@ -91,6 +92,7 @@ def empty_path(params: Params) -> Path:
     )
 
 
+@checked
 def extend(path: Path, updates: Params, where: bool | Bool[Array, ""] = True) -> Path:
     """Return the path one update longer.
 
@@ -203,6 +205,7 @@ def _scaled_cosine(a: Array, b: Array) -> Float[Array, ""]:
     return jnp.where(undefined, jnp.nan, _cosine(heading_a, heading_b))
 
 
+@checked
 def mean_turning_cosine(path: Path) -> Float[Array, ""]:
     """Return the mean over turns of the cosine between successive updates.
 
@@ -220,6 +223,7 @@ def mean_turning_cosine(path: Path) -> Float[Array, ""]:
     return path.cosine_sum / path.turns.astype(path.cosine_sum.dtype)
 
 
+@checked
 def reversal_fraction(path: Path) -> Float[Array, ""]:
     """Return the share of turns whose cosine is negative: how often the path turns back.
 
@@ -242,6 +246,7 @@ def reversal_fraction(path: Path) -> Float[Array, ""]:
     return path.reversals / path.turns.astype(path.reversals.dtype)
 
 
+@checked
 def tortuosity(path: Path) -> Float[Array, ""]:
     """Return the length of the path over the distance between its ends.
 
@@ -262,6 +267,7 @@ def tortuosity(path: Path) -> Float[Array, ""]:
     return path.length / _direction(path.displacement)[1]
 
 
+@checked
 def path_efficiency(path: Path) -> Float[Array, ""]:
     """Return the distance between the ends of the path over its length, 1 / tortuosity.
 
@@ -281,6 +287,7 @@ def path_efficiency(path: Path) -> Float[Array, ""]:
     return _direction(path.displacement)[1] / path.length
 
 
+@checked
 def coordinate_flip_fraction(path: Path) -> Float[Array, ""]:
     """Return how often single coordinates of the update change sign from one step to the next.
 
@@ -304,6 +311,7 @@ def coordinate_flip_fraction(path: Path) -> Float[Array, ""]:
     return path.flipped_share / path.moving_share
 
 
+@checked
 def valley_crossing(projections: Float[Array, " step"]) -> Float[Array, ""]:
     """Return the share of steps that jump from one wall of a valley to the other.
 
