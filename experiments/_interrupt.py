@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 SIGNALS = tuple(
@@ -41,6 +41,19 @@ def stop_on_signals() -> None:
     # written by the handler in C, whatever the main thread does
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
+
+
+@contextmanager
+def quiet_children() -> Iterator[None]:
+    """Let processes that are started within leave Ctrl-C to this one, which ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # of their semaphores, which nobody frees when this process is stopped
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        signal.signal(signal.SIGINT, before)
 
 
 def how_to_go_on() -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments._cli import Options, UsageError, num_cores, option, run
+from experiments._interrupt import quiet_children
 from experiments._publish import ORDER
 from experiments._questions import QUESTIONS
 from signdyn.calibration import false_support_rate
@@ -118,7 +119,11 @@ def _rate(finding: Mapping[str, Any], num_draws: int) -> float:
 
 def _calibrate(plan: Plan) -> None:
     draws = plan.config.draws
-    with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
+    with quiet_children():
+        pool = ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn"))
+        for _ in range(num_cores()):
+            pool.submit(int)  # starts one more
+    with pool:
         for experiment in plan.results.experiments:
             rate = partial(_rate, num_draws=draws)
             slim = [_needed(finding) for finding in experiment.findings]
