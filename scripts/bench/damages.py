@@ -21,7 +21,7 @@ class Damage(NamedTuple):
         is_refused: Whether the next run must refuse, changing nothing, instead of mending.
     """
 
-    inflict: Callable[[Path], None]
+    inflict: Callable[[Path], object]
     words: str = ""
     is_refused: bool = False
 

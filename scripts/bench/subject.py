@@ -72,9 +72,8 @@ class Run:
         }
         environment = {**os.environ, "XDG_CACHE_HOME": str(self.cache), "PYTHONUNBUFFERED": "1"}
         try:
-            return subprocess.Popen(
-                self.words, **{"cwd": ROOT, "env": environment, **streams, **options}
-            )
+            options = {"cwd": ROOT, "env": environment, **streams, **options}
+            return subprocess.Popen(self.words, **options)
         finally:
             for stream in streams.values():
                 stream.close()
@@ -86,9 +85,11 @@ class Run:
         except subprocess.TimeoutExpired:
             process.kill()
             status = process.wait()
-        texts = [self.out.with_suffix(f".{name}").read_text() for name in ("stdout", "stderr")]
+        output, errors = (
+            self.out.with_suffix(f".{name}").read_text() for name in ("stdout", "stderr")
+        )
         line = f"stopped by {by}; what is finished is kept. Go on with: {shlex.join(self.words)}"
-        return Ended(status, *texts, line, killed_in)
+        return Ended(status, output, errors, line, killed_in)
 
     def go(self, **options: Any) -> Ended:
         """Run the command to its end."""
@@ -107,7 +108,9 @@ class Run:
         ended_before = process.poll() is not None
         process.send_signal(number)
         by = "Ctrl-C" if number == signal.SIGINT else number.name
-        return self.end(process, None if ended_before else phase, by)
+        ended = self.end(process, phase, by)
+        # at the very end of a process a signal comes too late
+        return ended._replace(killed_in=None) if ended_before or ended.status == 0 else ended
 
     def _moment(self, aim: str, rng: random.Random) -> tuple[Callable[[], bool], float]:
         """Return what to wait for, and for how long after it a signal may come at most."""
@@ -214,3 +217,17 @@ def differing(reference: Mapping[str, bytes], found: Mapping[str, bytes]) -> lis
     """Return the names of files that are not the same, or in one of the two only."""
     names = sorted({*reference, *found})
     return [name for name in names if reference.get(name) != found.get(name)]
+
+
+def bytes_differing(reference: Mapping[str, bytes], found: Mapping[str, bytes]) -> int:
+    """Return in how many bytes two sets of files differ; what one lacks differs.
+
+    Example:
+        >>> bytes_differing({"a": b"123", "b": b""}, {"a": b"14", "c": b"xy"})
+        4
+    """
+    count = 0
+    for name in differing(reference, found):
+        one, other = reference.get(name, b""), found.get(name, b"")
+        count += abs(len(one) - len(other)) + sum(a != b for a, b in zip(one, other, strict=False))
+    return count

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from absl import app, flags
 
 from scripts.bench.damages import DAMAGES
 from scripts.bench.machine import machine
-from scripts.bench.subject import Ended, Subject, differing, files_of
+from scripts.bench.subject import Ended, Subject, bytes_differing, differing, files_of
 from scripts.bench.troubles import TROUBLES, Untried
 
 KILLS = flags.DEFINE_integer("kills", 60, "Kills to try.", lower_bound=0)
@@ -46,12 +46,15 @@ STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 def try_kills(subject: Subject, count: int, rng: random.Random, until: float) -> dict[str, Any]:
     """Kill runs until ``count`` died, each folder's run going on until its end; compare the end."""
     phases, signals, wrong = Counter(), Counter(), []
-    compared, differ, folders = 0, [], 0
+    compared, differ, different, folders = 0, [], 0, 0
     while signals.total() < count and time.monotonic() < until:
-        run = subject.fresh(f"killed{folders}", has_cache=folders % 2 == 1)
+        has_cache = folders % 2 == 1
+        run = subject.fresh(f"killed{folders}", has_cache=has_cache)
         folders += 1
         # one folder's kills go from early to late, else the later run has passed the phase
-        aims = sorted(rng.sample(PHASES, 4), key=PHASES.index)
+        others = [phase for phase in PHASES if phase != "compile"]
+        aims = rng.sample(others, 4) if has_cache else ["compile", *rng.sample(others, 3)]
+        aims.sort(key=PHASES.index)
         for aim in aims[: count - signals.total()]:
             number = rng.choice(SIGNALS)
             ended = run.kill(aim, number, rng)
@@ -65,6 +68,7 @@ def try_kills(subject: Subject, count: int, rng: random.Random, until: float) ->
         found = run.kept()
         compared += len(found)
         differ += differing(subject.reference, found)
+        different += bytes_differing(subject.reference, found)
         print(
             f"  {signals.total():3d} kills: {', '.join(aims)}; {len(differ)} of {compared} files "
             f"differ; wrong: {len(wrong)}",
@@ -78,6 +82,8 @@ def try_kills(subject: Subject, count: int, rng: random.Random, until: float) ->
         "folders": folders,
         "files_compared": compared,
         "files_differing": sorted(differ),
+        "bytes_differing": different,
+        "tracebacks": tracebacks(wrong),
         "wrong": wrong,
     }
 
@@ -94,6 +100,11 @@ def complaints(ended: Ended, status: int) -> list[str]:
     return found
 
 
+def tracebacks(wrong: Sequence[str]) -> int:
+    """Return how many complaints are of a traceback."""
+    return sum(text.startswith("traceback") for text in wrong)
+
+
 def try_damages(subject: Subject) -> list[dict[str, Any]]:
     """Inflict every damage on a copy of the finished run and give the command again."""
     rows = []
@@ -102,21 +113,19 @@ def try_damages(subject: Subject) -> list[dict[str, Any]]:
         damage.inflict(run.folder)
         before = files_of(run.out)
         ended = run.go()
-        said = ended.output + ended.errors
+        wanted, found = subject.reference, run.kept()
         if damage.is_refused:
-            differ = differing(before, files_of(run.out))
-        else:
-            differ = differing(subject.reference, run.kept())
-        row = {
-            "damage": name,
-            "is_named": not damage.words or damage.words in said,
-            "is_silent": not damage.words,
-            "outcome": {0: "mended", 2: "refused"}.get(ended.status, f"status {ended.status}"),
-            "files_differing": differ,
-            "wrong": complaints(ended, 2 if damage.is_refused else 0),
-        }
-        rows.append(row)
-        tell(row)
+            wanted, found = before, files_of(run.out)
+        rows.append(
+            {
+                "damage": name,
+                "is_named": damage.words in ended.output + ended.errors,
+                "is_silent": not damage.words,
+                "outcome": {0: "mended", 2: "refused"}.get(ended.status, f"status {ended.status}"),
+                **comparison(wanted, found, complaints(ended, 2 if damage.is_refused else 0)),
+            }
+        )
+        tell(rows[-1])
         run.remove()
     return rows
 
@@ -130,17 +139,30 @@ def try_troubles(subject: Subject, rng: random.Random) -> list[dict[str, Any]]:
         except Untried as error:
             print(f"  {name}: cannot be tried here ({error})", flush=True)
             continue
-        row = {
-            "damage": name,
-            "is_named": found.is_named,
-            "is_silent": False,
-            "outcome": found.outcome,
-            "files_differing": differing(subject.reference, found.kept),
-            "wrong": [text for ended in found.runs for text in complaints(*ended)],
-        }
-        rows.append(row)
-        tell(row)
+        wrong = [text for ended in found.runs for text in complaints(*ended)]
+        rows.append(
+            {
+                "damage": name,
+                "is_named": found.is_named,
+                "is_silent": False,
+                "outcome": found.outcome,
+                **comparison(subject.reference, found.kept, wrong),
+            }
+        )
+        tell(rows[-1])
     return rows
+
+
+def comparison(
+    wanted: Mapping[str, bytes], found: Mapping[str, bytes], wrong: list[str]
+) -> dict[str, Any]:
+    """Return what a folder lacks of what it should hold, and what was wrong with its runs."""
+    return {
+        "files_differing": differing(wanted, found),
+        "bytes_differing": bytes_differing(wanted, found),
+        "tracebacks": tracebacks(wrong),
+        "wrong": wrong,
+    }
 
 
 def chosen(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +192,7 @@ def bad_inputs(number: int, seed: int) -> dict[str, int]:
     """Try bad command lines and calls; see `scripts.bench.bad_input`."""
     if not number:
         return {}
-    from scripts.bench.bad_input import count_bad_input
+    from scripts.bench.bad_input import count_bad_input  # pyrefly: ignore[missing-import]
 
     return count_bad_input(number, seed)
 

@@ -105,8 +105,9 @@ def reader_leaves(subject: Subject, rng: random.Random) -> Found:
     del rng
     run = subject.fresh("piped")
     process = run.start(stdout=subprocess.PIPE)
-    process.stdout.readline()
-    process.stdout.close()
+    if process.stdout:
+        process.stdout.readline()
+        process.stdout.close()
     return finish(run, run.end(process), 1, "nobody reads the output")
 
 
