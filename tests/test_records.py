@@ -425,6 +425,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert files(tmp_path) == {"file.json": b"old"}
 
 
+def test_a_folder_that_was_removed_does_not_come_back_half_empty(tmp_path):
+    with pytest.raises(RecordsError, match="No such file or directory"):
+        write_bytes(tmp_path / "gone" / "cells" / "a.nc", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_is_strict_and_keeps_the_order_of_keys(tmp_path):
     path = tmp_path / "a.json"
     content = {
