@@ -54,6 +54,41 @@ class Likelihood(NamedTuple):
     thin_factor: Callable[[Array], Array] | None = None
 
 
+def example_nll(likelihood: Likelihood, outputs: Array, labels: Array) -> Float[Array, " batch"]:
+    """Return ``likelihood.nll(outputs, labels)``, which must be one value an example.
+
+    Raises:
+        ValueError: If it is not: a mean, or one value an output, would give a wrong loss silently.
+    """
+    nll = likelihood.nll(outputs, labels)
+    if nll.shape != outputs.shape[:1] or not jnp.issubdtype(nll.dtype, jnp.floating):
+        raise ValueError(
+            f"{likelihood.name}: expected nll to return floats [{outputs.shape[0]}], one for every "
+            f"example, got {nll.shape=}, {nll.dtype=}; sum over an example's outputs, and take no "
+            "mean."
+        )
+    return nll
+
+
+def output_fisher_factor(
+    likelihood: Likelihood, outputs: Float[Array, "batch output"]
+) -> Float[Array, "batch output rank"]:
+    """Return ``likelihood.fisher_factor(outputs)``, which must be a matrix [K, R] an example.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    factor = likelihood.fisher_factor(outputs)
+    is_matrices = factor.ndim == 3 and factor.shape[:2] == outputs.shape and factor.shape[2] > 0
+    if not is_matrices or not jnp.issubdtype(factor.dtype, jnp.floating):
+        raise ValueError(
+            f"{likelihood.name}: expected fisher_factor to return floats [{outputs.shape[0]}, "
+            f"{outputs.shape[1]}, R], B with B B^T the Fisher of an example's outputs, got "
+            f"{factor.shape=}, {factor.dtype=}."
+        )
+    return factor
+
+
 def categorical() -> Likelihood:
     r"""Return the softmax likelihood: logits [N, K], labels [N] of integers in 0..K-1.
 

@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
 from signdyn.analysis.layers import Layer, fisher_layers, monte_carlo_fisher_layers
+from signdyn.data.check import check_data
+from signdyn.likelihoods import Likelihood
 from signdyn.models.taps import linen_tapped
 from signdyn.models.traces import Statistics, Traces, apply_frozen, frozen, trace_batch
 from signdyn.optimizers import check_optimizer, make_optimizer
@@ -120,7 +122,7 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         probe: What to measure while training.
 
     Raises:
-        ValueError: If inputs are not [examples, features], labels are not as many, a batch would
+        ValueError: If the data cannot be trained on (see `signdyn.data.check`), a batch would
             hold more examples than there are, or there is no such optimizer.
 
     Example:
@@ -133,13 +135,7 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         >>> bool(trajectory.loss[-1] < trajectory.loss[0]), int(trajectory.diverged_at) == NEVER
         (True, True)
     """
-    for split in ("train", "test"):
-        x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
-        if x.ndim != 2 or len(y) != len(x):
-            raise ValueError(
-                f"make_train_fn: x_{split} must be [examples, features] and y_{split} have a "
-                f"label for every example, got {x.shape=} and {y.shape=}; flatten inputs."
-            )
+    check_data("make_train_fn", data)
     num_examples, num_features = data.x_train.shape
     batch_size = structure.batch_size
     if batch_size is not None and batch_size > num_examples:
@@ -242,6 +238,8 @@ class _Run(NamedTuple):
             y,
             self.start.sites,
         )
+        likelihood = self.structure.likelihood
+        _check_classes(likelihood, traces.outputs, y, self.data.num_classes)
         updates, opt_state = self.optimizer.update(
             traces.grads,
             carry.opt_state,
@@ -344,6 +342,22 @@ def _labels_key(draw: Draw) -> PRNGKeyArray:
     """
     high, low = (jnp.uint32(noise[0] * 2.0**23) for noise in draw.label_noise)
     return jax.random.fold_in(jax.random.key(high), low)
+
+
+def _check_classes(likelihood: Likelihood, outputs: Array, labels: Array, num_classes: int) -> None:
+    """Raise where some of the class numbers would have no loss, but NaN."""
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        return
+    if likelihood.name == "categorical" and outputs.shape[1] != num_classes:
+        raise ValueError(
+            f"make_train_fn: expected a model with {num_classes} outputs, one a class, got "
+            f"{outputs.shape[1]}."
+        )
+    if likelihood.name == "bernoulli" and num_classes > 2:
+        raise ValueError(
+            f"make_train_fn: expected two classes for the bernoulli likelihood, got {num_classes}; "
+            "use categorical()."
+        )
 
 
 def _first(happened: Bool[Array, " steps"]) -> Int[Array, ""]:

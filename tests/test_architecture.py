@@ -38,7 +38,7 @@ INNER_LAYERS = {
         ("natural", "spectrum"),
         ("layer_natural",),
     ),
-    "signdyn.data": (("dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
+    "signdyn.data": (("check", "dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
     "signdyn.models": (
         ("convolution", "norms"),
         ("layers", "taps", "traces"),

@@ -12,8 +12,10 @@ from signdyn.likelihoods import (
     Likelihood,
     bernoulli,
     categorical,
+    example_nll,
     gaussian,
     get_likelihood,
+    output_fisher_factor,
 )
 
 VARIANCE = 0.3
@@ -302,3 +304,35 @@ def test_the_registry_holds_the_shipped_likelihoods_and_knows_the_nearest_name()
 def test_errors_say_what_was_expected_what_came_and_what_to_do(no_type_check, call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def with_nll(nll):
+    return bernoulli()._replace(name="mine", nll=nll)
+
+
+def with_factor(factor):
+    return bernoulli()._replace(name="mine", fisher_factor=factor)
+
+
+@pytest.mark.parametrize(
+    "nll",
+    [
+        lambda outputs, labels: jnp.mean(outputs),
+        lambda outputs, labels: outputs,
+        lambda outputs, labels: jnp.zeros(2),
+        lambda outputs, labels: labels,
+    ],
+)
+def test_an_nll_that_is_not_one_float_an_example_is_refused(nll):
+    outputs, labels = jnp.ones((3, 1)), jnp.ones(3, int)
+    with pytest.raises(ValueError, match=r"mine: expected nll to return floats \[3\]"):
+        example_nll(with_nll(nll), outputs, labels)
+    assert example_nll(bernoulli(), outputs, labels).shape == (3,)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 1), (2, 1, 1), (3, 2, 1), (3, 1, 0), (3, 1, 1, 1)])
+def test_an_output_fisher_factor_that_is_not_a_matrix_an_example_is_refused(shape):
+    outputs = jnp.ones((3, 1))
+    with pytest.raises(ValueError, match=r"mine: expected fisher_factor to .* \[3, 1, R\]"):
+        output_fisher_factor(with_factor(lambda f: jnp.ones(shape)), outputs)
+    assert output_fisher_factor(bernoulli(), outputs).shape == (3, 1, 1)

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from signdyn.analysis.fisher import fisher_factor
 from signdyn.centering import CENTERINGS, Centering, SiteCentering, combine, offset
+from signdyn.data import load
 from signdyn.likelihoods import Likelihood, bernoulli, categorical, gaussian
 from signdyn.models.mlp import MLP
 from signdyn.models.whitening import Mapped
@@ -728,3 +729,26 @@ def test_a_model_of_maps_steps_by_the_fisher_of_its_own_parameters_not_of_its_la
     by_layers = make_train_fn(replace(structure, optimizer="natural_kfac"), DATA)
     with pytest.raises(ValueError, match="whose layers read its own parameters"):
         by_layers.run(draw, Hyper(1.0, damping=0.1))
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "outputs", "classes", "said"),
+    [
+        (categorical(), 1, 2, "a model with 2 outputs, one a class, got 1"),
+        (categorical(), 3, 2, "a model with 2 outputs, one a class, got 3"),
+        (
+            bernoulli(),
+            1,
+            3,
+            r"two classes for the bernoulli.*got 3; use categorical\(\)",
+        ),
+        (bernoulli(), 2, 2, "bernoulli: expected one logit an example"),
+    ],
+)
+def test_classes_that_would_have_no_loss_are_refused_while_tracing(
+    likelihood, outputs, classes, said
+):
+    data = load("xor")._replace(num_classes=classes)
+    train = make_train_fn(Structure(MLP((3,), outputs), likelihood, steps=1), data)
+    with pytest.raises(ValueError, match=said):
+        jax.eval_shape(train, jax.random.key(0), Hyper(0.1))

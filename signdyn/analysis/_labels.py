@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from signdyn.likelihoods import Likelihood
+from signdyn.likelihoods import Likelihood, example_nll
 
 Sampler = Callable[[PRNGKeyArray, Array], Array]
 
@@ -46,7 +46,7 @@ def label_factor(
     """
 
     def scores(y: Array) -> Array:
-        nll, pull = jax.vjp(lambda f: likelihood.nll(f, y), outputs)
+        nll, pull = jax.vjp(lambda f: example_nll(likelihood, f, y), outputs)
         (score,) = pull(jnp.ones_like(nll))
         return jnp.where(jnp.isnan(nll)[:, None], jnp.nan, score)
 

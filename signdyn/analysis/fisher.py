@@ -24,7 +24,7 @@ from signdyn.analysis._split import MeanCovarianceSplit as MeanCovarianceSplit
 from signdyn.analysis._split import mean_covariance_split as mean_covariance_split
 from signdyn.analysis._units import unit_fisher as unit_fisher
 from signdyn.checks import checked
-from signdyn.likelihoods import Likelihood
+from signdyn.likelihoods import Likelihood, output_fisher_factor
 from signdyn.types import ApplyFn, Params
 
 OutputFactor = Callable[[Array, Any], Array]
@@ -352,7 +352,7 @@ def fisher_blocks(
 
 
 def _exact(likelihood: Likelihood) -> OutputFactor:
-    return lambda outputs, labels: likelihood.fisher_factor(outputs)
+    return lambda outputs, labels: output_fisher_factor(likelihood, outputs)
 
 
 def _of_labels(likelihood: Likelihood) -> OutputFactor:

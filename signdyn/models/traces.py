@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from signdyn.centering import Site
-from signdyn.likelihoods import Likelihood
+from signdyn.likelihoods import Likelihood, example_nll
 from signdyn.models._gradients import layer_gradient
 from signdyn.models.norms import Moments
 from signdyn.types import Params
@@ -111,7 +111,7 @@ def trace_batch(
     def mean_nll(others, taps):
         variables = {"params": {**params, **others}, "deltas": taps}
         outputs, sown = model.apply(variables, x, sites, mutable=["traces", "means", "norms"])
-        return jnp.mean(likelihood.nll(outputs, y)), (outputs, sown)
+        return jnp.mean(example_nll(likelihood, outputs, y)), (outputs, sown)
 
     (loss, (outputs, sown)), (grads, taps) = jax.value_and_grad(
         mean_nll, argnums=(0, 1), has_aux=True
