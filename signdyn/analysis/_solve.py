@@ -46,6 +46,18 @@ def unless(done: Bool[Array, ""], compute: Callable[[], Found], otherwise: Found
     return found
 
 
+def holds(
+    residual: Vector,
+    v: Vector,
+    damping: Float[Array, ""],
+    largest: Float[Array, ""],
+) -> Bool[Array, ""]:
+    """Return whether a true residual, target - damped(v), is what rounding leaves."""
+    eps = jnp.finfo(v.dtype).eps
+    allowed = eps * (2 * ROUNDINGS * damping + 8 * largest)
+    return jnp.linalg.norm(residual) <= allowed * jnp.linalg.norm(v)
+
+
 class _State(NamedTuple):
     v: Vector
     residual: Vector
@@ -108,7 +120,5 @@ def solve(
         jnp.all(target == 0.0),
     )
     state = jax.lax.while_loop(going, once, start)
-    residual = jnp.linalg.norm(target - damped(state.v))
-    rounding = 8 * eps * state.largest
-    true = residual <= (2 * accuracy + rounding) * jnp.linalg.norm(state.v)
+    true = holds(target - damped(state.v), state.v, damping, state.largest)
     return Found(state.v, state.solved & true, state.largest)

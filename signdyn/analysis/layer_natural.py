@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from signdyn.analysis._layer import with_ones
+from signdyn.analysis._sample_solve import Samples, solve_in_samples
 from signdyn.analysis._solve import Found, Map, Vector, solve, unless
 from signdyn.analysis._units import check_damping
 from signdyn.analysis.layer_algebra import (
@@ -113,11 +114,15 @@ def natural_gradient_of_layers(
         zero = jnp.where(False, target[0], 0.0)
         start = Found(jnp.where(finite, jnp.zeros_like(target), jnp.nan), ~finite, zero)
         trying = damping > 0.0
-        found = unless(
-            start.solved | ~trying,
-            lambda: solve(damped, lambda r: r, target, damping, _affordable_products(layers), zero),
-            start,
-        )
+        samples = _samples(layers, shapes)
+        budget = _affordable_products(layers, in_samples=samples is not None)
+
+        def by_products() -> Found:
+            if samples is not None:
+                return solve_in_samples(samples, damped, target, damping, budget)
+            return solve(damped, lambda r: r, target, damping, budget, zero)
+
+        found = unless(start.solved | ~trying, by_products, start)
         cholesky = partial(_cholesky, layers, shapes, damping)
         found = unless(
             found.solved | ~trying,
@@ -156,18 +161,46 @@ def _cholesky(
     return in_factored if in_parameters else in_samples
 
 
-def _affordable_products(layers: Mapping[str, Layer]) -> int:
+def _samples(layers: Mapping[str, Layer], shapes: Mapping[str, tuple[int, ...]]) -> Samples | None:
+    """Return products in the space of rows, or None where those of parameters are cheaper."""
+    size, units = (sum(f(shape) for shape in shapes.values()) for f in (math.prod, lambda s: s[1]))
+    num_examples, rank = next(iter(layers.values())).deltas.shape[:2]
+    shared = any(inputs.shape[1] > 1 for inputs, _ in layers.values())
+    if shared or num_examples * rank >= size or num_examples * units >= 2 * size:
+        return None
+    dense = [(inputs[:, 0], deltas[:, :, 0]) for inputs, deltas in layers.values()]
+    moments = [inputs @ inputs.T / num_examples for inputs, _ in dense]
+
+    def scores(v: Vector) -> Float[Array, " row"]:
+        return scores_of_layers(layers, _split(v, shapes)).ravel()
+
+    def pullback(u: Float[Array, " row"]) -> Vector:
+        return _flat(pullback_of_layers(layers, u.reshape(num_examples, rank), bias=False))
+
+    def gram(u: Float[Array, " row"]) -> Float[Array, " row"]:
+        u = u.reshape(num_examples, rank)
+        parts = [
+            jnp.einsum("nru,nu->nr", deltas, moment @ jnp.einsum("nr,nru->nu", u, deltas))
+            for moment, (_, deltas) in zip(moments, dense, strict=True)
+        ]
+        return sum(parts[1:], start=parts[0]).ravel()
+
+    return Samples(scores, pullback, gram)
+
+
+def _affordable_products(layers: Mapping[str, Layer], *, in_samples: bool = False) -> int:
     """Return how many products cost as much as the Cholesky factor, by counting flops."""
     rows, size, product, gram, fisher = _rows(layers), 0, 0, 0, 0
     for inputs, deltas in layers.values():
         (num_examples, positions, fan_in), units = inputs.shape, deltas.shape[-1]
         size += fan_in * units
-        product += 4 * num_examples * positions * units * (fan_in + deltas.shape[1])
+        across = num_examples / 2 if in_samples else fan_in  # a product there and back, or one
+        product += 4 * num_examples * positions * units * (across + deltas.shape[1])
         gram += 2 * rows**2 * units
     if rows >= size:
         fisher = size**2 * rows // next(iter(layers.values())).deltas.shape[1]
     matrix = fisher if rows >= size else gram
-    affordable = (matrix + min(rows, size) ** 3 // 3) // product
+    affordable = (matrix + min(rows, size) ** 3 // 3) // int(product)
     return max(MIN_PRODUCTS, min(affordable, MAX_PRODUCTS))
 
 
