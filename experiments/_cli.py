@@ -55,7 +55,7 @@ def run(
             try:
                 plan = prepare(config_from_flags(config_type, presets, flags.FLAGS))
             except ValueError as error:
-                _refuse(str(error))
+                refuse(str(error))
             execute(plan)
 
     app.run(main, flags_parser=_parse)
@@ -70,7 +70,7 @@ def start(main: Callable[[], None]) -> None:
             try:
                 main()
             except UsageError as error:
-                _refuse(str(error))
+                refuse(str(error))
 
     app.run(tell, flags_parser=_parse)
 
@@ -224,11 +224,12 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         parse_flags(argv, flags.FLAGS)
     except UsageError as error:
-        _refuse(str(error))
+        refuse(str(error))
     return argv[:1]
 
 
-def _refuse(sentence: str) -> NoReturn:
+def refuse(sentence: str) -> NoReturn:
+    """Print what was wrong and exit with 2."""
     words = (word if len(word) <= 200 else f"{word[:100]}..." for word in sentence.split())
     print(f"error: {' '.join(words).rstrip('.')}.", file=sys.stderr)
     sys.exit(USAGE_ERROR)

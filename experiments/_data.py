@@ -7,17 +7,21 @@ from signdyn import data as datasets
 from signdyn.data import Dataset
 
 
-class DataOptions(Protocol):
+class DigitsOptions(Protocol):
+    """The options of an experiment on digits."""
+
+    @property
+    def data_dir(self) -> str:
+        """Where data sets are prepared; empty for the user's cache folder."""
+        ...
+
+
+class DataOptions(DigitsOptions, Protocol):
     """The options of an experiment that lets one choose its data."""
 
     @property
     def dataset(self) -> str:
         """Name of a data set, or npz:<path>."""
-        ...
-
-    @property
-    def data_dir(self) -> str:
-        """Where data sets are prepared; empty for the user's cache folder."""
         ...
 
     @property
@@ -31,16 +35,31 @@ class DataOptions(Protocol):
         ...
 
 
+def load_digits(config: DigitsOptions) -> Dataset:
+    """Return the digits.
+
+    Raises:
+        UsageError: If they can be prepared nowhere.
+    """
+    try:
+        return datasets.load("digits", data_dir=config.data_dir or None)
+    except ValueError as error:
+        raise UsageError(f"{str(error).rstrip('.')}, or name one with --data_dir") from error
+
+
 def load_data(config: DataOptions) -> Dataset:
     """Return the data set, with no more than ``num_train`` training examples.
 
     Raises:
         UsageError: If there is no such data set, or too little of it is left.
     """
-    try:
-        data = datasets.load(config.dataset, data_dir=config.data_dir or None)
-    except ValueError as error:
-        raise UsageError(f"--dataset: {error}") from error
+    if config.dataset == "digits":
+        data = load_digits(config)
+    else:
+        try:
+            data = datasets.load(config.dataset)
+        except ValueError as error:
+            raise UsageError(f"--dataset: {error}") from error
     if 0 < config.num_train < len(data.x_train):
         keep = slice(config.num_train)
         data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])

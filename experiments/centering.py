@@ -31,10 +31,10 @@ from experiments._centering.plan import (
 )
 from experiments._centering.results import Results, arms_table, inputs_table
 from experiments._centering.sweep import run_sweeps
+from experiments._data import load_digits
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
-from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 
@@ -44,7 +44,7 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    digits = datasets.load("digits", data_dir=config.data_dir or None)
+    digits = load_digits(config)
     start_jax(config)
     target_loss = config.target_fraction * math.log(digits.num_classes)
     extra = {"fingerprint": digits.fingerprint, "target_loss": target_loss}

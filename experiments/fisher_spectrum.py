@@ -18,6 +18,7 @@ flipped at random, which change no eigenvalue, and raw against raw with other we
     python -m experiments.fisher_spectrum --preset=default  estimated at half a minute on two cores
 """
 
+from experiments._data import load_digits
 from experiments._fisher_spectrum.claims import answer, decide_claims
 from experiments._fisher_spectrum.digit_networks import pooled
 from experiments._fisher_spectrum.figures import draw_figures
@@ -32,7 +33,6 @@ from experiments._fisher_spectrum.plan import (
 from experiments._fisher_spectrum.results import Results, spectrum_table, width_table
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
-from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 QUESTION = "What does the mean of inputs and hidden activations do to the Fisher?"
@@ -45,7 +45,7 @@ def prepare(config: Config) -> Plan:
         ValueError: With one sentence on what was wrong.
     """
     widths, hidden = check_config(config)
-    data = datasets.load("digits", data_dir=config.data_dir or None)
+    data = load_digits(config)
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "dtype": "float64"}
     # float64: eigenvalues are compared with theory, and exact zeros told from small ones

@@ -19,6 +19,7 @@ which no method can feel; natural gradient from other seeds.
     python -m experiments.natural_gradient --preset=default  about a minute on two cores
 """
 
+from experiments._data import load_digits
 from experiments._natural_gradient.claims import answer, decide_claims
 from experiments._natural_gradient.figures import draw_figures
 from experiments._natural_gradient.plan import ACTIVATION, NAME, PRESETS, Config, Plan, make_jobs
@@ -26,7 +27,6 @@ from experiments._natural_gradient.problem import digits, regression
 from experiments._natural_gradient.results import Results, directions_table
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
-from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 QUESTION = "Is natural gradient blind to the mean, and which of its approximations are?"
@@ -38,7 +38,7 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    data = datasets.load("digits", data_dir=config.data_dir or None)
+    data = load_digits(config)
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "dtype": "float64"}
     return Plan(

@@ -18,6 +18,7 @@ from other seeds.
     python -m experiments.negative_weights --preset=default  about a minute on two cores
 """
 
+from experiments._data import load_digits
 from experiments._negative_weights.claims import answer, decide_claims
 from experiments._negative_weights.figures import draw_figures
 from experiments._negative_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
@@ -25,7 +26,6 @@ from experiments._negative_weights.problem import digits, xor
 from experiments._negative_weights.results import Results, held_table, shares_table
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
-from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 QUESTION = "Can weights be negative with ReLU everywhere, and what makes them so?"
@@ -37,7 +37,7 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    data = datasets.load("digits", data_dir=config.data_dir or None)
+    data = load_digits(config)
     own = digits(data, config.num_train)
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "num_examples": len(own.x_train)}

@@ -20,6 +20,7 @@ of mean zero; features and networks with random signs flipped; networks from oth
     python -m experiments.sign_coherence --preset=default  about a minute on two cores
 """
 
+from experiments._data import load_digits
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._sign_coherence.claims import answer, decide_claims
@@ -33,7 +34,6 @@ from experiments._sign_coherence.plan import (
     make_jobs,
 )
 from experiments._sign_coherence.results import Results
-from signdyn import data as datasets
 
 QUESTION = "When do all weights into a unit move together?"
 
@@ -45,7 +45,7 @@ def prepare(config: Config) -> Plan:
         ValueError: With one sentence on what was wrong.
     """
     check_config(config)
-    data = datasets.load("digits", data_dir=config.data_dir or None)
+    data = load_digits(config)
     keep = slice(config.num_train)
     data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
     start_jax(config)

@@ -25,6 +25,7 @@ Headline of the quick run: at its best step 99% of the raw neuron's turns go bac
 20 times the steps of the centered one; at a small step none do, and it needs 49 times as many.
 """
 
+from experiments._data import load_digits
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._two_weights.claims import FIGURE, answer, decide_claims
@@ -32,7 +33,6 @@ from experiments._two_weights.figure import draw_figure
 from experiments._two_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
 from experiments._two_weights.problem import two_classes
 from experiments._two_weights.results import Results, descents_table
-from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 QUESTION = "What does the zig-zag look like, drawn from the real paths of two weights?"
@@ -44,7 +44,7 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    data = datasets.load("digits", data_dir=config.data_dir or None)
+    data = load_digits(config)
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "dtype": "float64"}
     # float64: methods are compared, not rounding

@@ -19,6 +19,7 @@ raw against raw with other seeds.
     python -m experiments.vanishing_gradients --preset=default  about a minute on two cores
 """
 
+from experiments._data import load_digits
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._vanishing_gradients.claims import answer, decide_claims
@@ -27,7 +28,6 @@ from experiments._vanishing_gradients.plan import NAME, PRESETS, Config, Plan, c
 from experiments._vanishing_gradients.problem import draw_fn, pooled
 from experiments._vanishing_gradients.results import Results, facts_table
 from experiments._vanishing_gradients.sweep import run_sweeps
-from signdyn import data as datasets
 from signdyn.report.tables import write_table
 
 QUESTION = "Is an activation's mean a problem because gradients vanish?"
@@ -40,7 +40,7 @@ def prepare(config: Config) -> Plan:
         ValueError: With one sentence on what was wrong.
     """
     check_config(config)
-    data = datasets.load("digits", data_dir=config.data_dir or None)
+    data = load_digits(config)
     start_jax(config)
     pixels = pooled(data, config.side)
     draw = draw_fn(pixels, data.y_train, data.num_classes, config.max_depth, config.num_examples)

@@ -42,7 +42,8 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
             write_json(folder / "run.json", {"config": config, "environment": environment})
         (folder / "cells").mkdir(exist_ok=True)
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        text = str(cannot_write(folder, error)).rstrip(".")
+        raise RecordsError(f"{text}; name another folder with --out.") from error
     return hold
 
 
