@@ -48,7 +48,7 @@ time.sleep(60)
 
 
 def start(program, *words, **options):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-c", program, *words]
     process = subprocess.Popen(
         command,
