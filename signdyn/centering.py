@@ -151,8 +151,10 @@ def resolve_sites(
     sites = []
     for index, (mean, sign) in enumerate(zip(means, signs, strict=True)):
         one = centering.input if index == 0 else centering.hidden
-        constant, batch, offset, flip, scale = (
-            None if leaf is None else jnp.asarray(leaf, mean.dtype) for leaf in one
+        batch = None if one.batch is None else jnp.asarray(one.batch, mean.dtype)
+        constant, offset, flip, scale = (
+            jnp.asarray(leaf, mean.dtype)
+            for leaf in (one.constant, one.offset, one.flip, one.scale)
         )
         sites.append(
             Site(

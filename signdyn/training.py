@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
 from signdyn.analysis.layers import Layer, fisher_layers, monte_carlo_fisher_layers
+from signdyn.checks import checked
 from signdyn.data.check import check_data
 from signdyn.likelihoods import Likelihood
 from signdyn.models.taps import linen_tapped
@@ -62,13 +63,20 @@ class Probe(NamedTuple):
 
     Attributes:
         init: params -> state.
-        observe: (state, Observation) -> state, after every step.
+        observe: (state, Observation) -> state, after every step; with a period, after its last
+            step, and with a window (state, Observation, ...) -> state, the latest step's last.
         read: state -> pytree of arrays, kept every ``record_every`` steps.
+        period: Steps from one observation to the next; must divide ``record_every``. Steps that
+            are not observed cost what they do without a probe, and their body is compiled apart.
+        window: How many of a period's last steps are observed, together: 2 for what is measured
+            of two successive updates.
     """
 
     init: Callable[[Params], Any]
-    observe: Callable[[Any, Observation], Any]
+    observe: Callable[..., Any]
     read: Callable[[Any], Any] = lambda state: state
+    period: int = 1
+    window: int = 1
 
 
 NO_PROBE = Probe(init=lambda params: (), observe=lambda state, observation: state)
@@ -112,6 +120,7 @@ class TrainFn:
         return self.run(self.draw(key), hyper)
 
 
+@checked
 def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> TrainFn:
     """Return ``train(key, hyper) -> Trajectory``: pure, to be jitted and vmapped by the caller.
 
@@ -123,7 +132,8 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
 
     Raises:
         ValueError: If the data cannot be trained on (see `signdyn.data.check`), a batch would
-            hold more examples than there are, or there is no such optimizer.
+            hold more examples than there are, there is no such optimizer, or the probe's period
+            does not fit.
 
     Example:
         >>> from signdyn.data import load
@@ -142,6 +152,13 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         raise ValueError(
             f"make_train_fn: batch_size must be at most the {num_examples} training examples, "
             f"got {batch_size}."
+        )
+    every = structure.record_every
+    if not 1 <= probe.window <= probe.period <= every or every % probe.period:
+        raise ValueError(
+            "make_train_fn: expected a probe whose window is at most its period, which divides "
+            f"record_every, got window={probe.window}, period={probe.period} and "
+            f"record_every={every}."
         )
     check_optimizer(structure.optimizer, structure.damping, structure.damping_frame)
     draw = _draw_fn(
@@ -218,14 +235,30 @@ class _Run(NamedTuple):
             outputs = self._outputs(carry, jnp.asarray(self.data.x_train))
             nll = self.structure.likelihood.nll(outputs, self.start.labels)
             carry = carry._replace(train_loss=jnp.mean(nll))
-            first = carry.train_loss
-            carry, loss = lax.scan(self._step, carry, steps)
-        else:
-            carry, loss = lax.scan(self._step, carry, steps)
-            first = loss[0]
-        return carry, (loss, first, self.probe.read(carry.probe_state))
+        periods = steps.reshape(-1, self.probe.period)
+        carry_after, loss = lax.scan(self._period, carry, periods)
+        loss = loss.reshape(-1)
+        first = loss[0] if self.structure.batch_size is None else carry.train_loss
+        return carry_after, (loss, first, self.probe.read(carry_after.probe_state))
 
-    def _step(self, carry: _Carry, step: Int[Array, ""]):
+    def _period(self, carry: _Carry, steps: Int[Array, " period"]):
+        def unobserved(carry: _Carry, step: Int[Array, ""]):
+            carry, observation = self._step(carry, step)
+            return carry, observation.traces.loss
+
+        alone = self.probe.period - self.probe.window
+        losses, observations = [], []
+        if alone:
+            carry, loss = lax.scan(unobserved, carry, steps[:alone])
+            losses.append(loss)
+        for place in range(alone, self.probe.period):
+            carry, observation = self._step(carry, steps[place])
+            observations.append(observation)
+            losses.append(observation.traces.loss[None])
+        state = self.probe.observe(carry.probe_state, *observations)
+        return carry._replace(probe_state=state), jnp.concatenate(losses)
+
+    def _step(self, carry: _Carry, step: Int[Array, ""]) -> tuple[_Carry, Observation]:
         x, y = jnp.asarray(self.data.x_train), self.start.labels
         if self.start.batches is not None:
             rows = self.start.batches[step]
@@ -253,8 +286,7 @@ class _Run(NamedTuple):
             params=optax.apply_updates(carry.params, updates),
             statistics=self._running(carry.statistics, traces.statistics),
             opt_state=opt_state,
-            probe_state=self.probe.observe(carry.probe_state, observation),
-        ), traces.loss
+        ), observation
 
     def _running(self, running: Statistics, latest: Statistics) -> Statistics:
         decayed = _decayed(running, latest)

@@ -634,6 +634,46 @@ def test_a_probe_is_folded_over_the_steps_and_read_after_each_record(trained, ba
     np.testing.assert_array_equal(seen["train_loss"], expected)
 
 
+@pytest.mark.parametrize("batch_size", [None, BATCH])
+def test_a_probe_with_a_period_sees_the_last_steps_of_each_as_a_probe_of_every_step_does(
+    batch_size,
+):
+    def init(params):
+        return jnp.zeros(()), jnp.zeros((STEPS, 4, 3))
+
+    def observe(state, seen):
+        count, kept = state
+        kernel = seen.updates["dense_1"]["kernel"]
+        return count + 1, kept.at[seen.step].set(kernel * (1 + seen.train_loss))
+
+    def observe_two(state, one, two):
+        count, kept = observe(observe(state, one), two)
+        return count - 1, kept  # once a period
+
+    structure = replace(structure_of(batch_size), record_every=STEPS)
+    draw = as_batched(draw_of(jax.random.key(3)), batch_size)
+    every, third = (
+        jax.jit(make_train_fn(structure, DATA, probe).run, compiler_options=FAST)(draw, Hyper(0.3))
+        for probe in (Probe(init, observe), Probe(init, observe_two, period=3, window=2))
+    )
+    np.testing.assert_allclose(third.loss, every.loss, rtol=1e-12)
+    (count, kept), expected = (
+        jax.tree.map(lambda leaf: leaf[0], r) for r in (third.probe, every.probe)
+    )
+    assert count == STEPS // 3
+    seen = np.arange(STEPS) % 3 > 0
+    np.testing.assert_allclose(kept[seen], expected[1][seen], rtol=1e-12, atol=1e-15)
+    assert not kept[~seen].any()
+    assert expected[1].all(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(("period", "window"), [(0, 1), (4, 1), (2, 3), (2, 0), (12, 1)])
+def test_a_probe_whose_period_does_not_fit_is_refused(period, window):
+    with pytest.raises(ValueError, match=r"period, which divides\s+record_every"):
+        make_train_fn(replace(structure_of(None), record_every=6), DATA,
+                      WATCH._replace(period=period, window=window))  # fmt: skip
+
+
 # --- decay without data -----------------------------------------------------------------------
 
 

@@ -22,9 +22,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from signdyn.checks import checked
 from signdyn.types import Params
 
 
+@checked
 def sign_coherence(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
     """Return, per unit, how much the signs of its gradient pull together.
 
@@ -45,10 +47,10 @@ def sign_coherence(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " u
         >>> print(sign_coherence(jnp.array([[3.0, -1.0, 0.0], [1.0, 2.0, 0.0]])))
         [ 1.  0. nan]
     """
-    positive, negative = _sign_counts(kernel_grad, axis=0)
-    return jnp.abs(positive - negative) / (positive + negative)  # 0/0, that is NaN, without signs
+    return _coherence(kernel_grad, axis=0)
 
 
+@checked
 def weighted_sign_coherence(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
     """Return, per unit, |sum_i g_i| / sum_i |g_i|: sign coherence weighted by magnitude.
 
@@ -70,6 +72,7 @@ def weighted_sign_coherence(kernel_grad: Float[Array, "fan_in unit"]) -> Float[A
     return jnp.abs(jnp.sum(scaled, axis=0)) / jnp.sum(jnp.abs(scaled), axis=0)
 
 
+@checked
 def sign_unanimity(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
     """Return, per unit, 1 if all nonzero entries of its gradient have one sign, else 0.
 
@@ -86,11 +89,10 @@ def sign_unanimity(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " u
         >>> print(sign_unanimity(jnp.array([[3.0, -1.0, 0.0], [0.0, 2.0, 0.0]])))
         [ 1.  0. nan]
     """
-    positive, negative = _sign_counts(kernel_grad, axis=0)
-    unanimous = (jnp.minimum(positive, negative) == 0).astype(positive.dtype)
-    return jnp.where(positive + negative > 0, unanimous, jnp.nan)
+    return _unanimity(kernel_grad, axis=0)
 
 
+@checked
 def pair_sign_agreement(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array, " unit"]:
     """Return, per unit, the share of pairs of its weights whose gradients have equal sign.
 
@@ -114,6 +116,7 @@ def pair_sign_agreement(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array
     return equal / (total * (total - 1))
 
 
+@checked
 def example_sign_coherence(
     inputs: Float[Array, "example fan_in"], deltas: Float[Array, "example unit"]
 ) -> Float[Array, "example unit"]:
@@ -141,9 +144,10 @@ def example_sign_coherence(
          [ 0.  0.]]
     """
     _require_equal_examples("example_sign_coherence", inputs, deltas)
-    return _where_delta_has_a_sign(sign_coherence(inputs.T), deltas)
+    return _where_delta_has_a_sign(_coherence(inputs, axis=1), deltas)
 
 
+@checked
 def mean_example_sign_coherence(
     inputs: Float[Array, "example fan_in"], deltas: Float[Array, "example unit"]
 ) -> Float[Array, ""]:
@@ -168,12 +172,13 @@ def mean_example_sign_coherence(
         0.33333334
     """
     _require_equal_examples("mean_example_sign_coherence", inputs, deltas)
-    coherence = sign_coherence(inputs.T)
+    coherence = _coherence(inputs, axis=1)
     has_sign = (jnp.abs(deltas) > 0).astype(coherence.dtype)
     often = jnp.where(jnp.isnan(coherence), 0.0, _sum_of_signs(has_sign, 1))
     return jnp.sum(jnp.where(often > 0, often * coherence, 0.0)) / jnp.sum(often)
 
 
+@checked
 def example_sign_unanimity(
     inputs: Float[Array, "example fan_in"], deltas: Float[Array, "example unit"]
 ) -> Float[Array, "example unit"]:
@@ -200,7 +205,7 @@ def example_sign_unanimity(
          [ 0.  0.]]
     """
     _require_equal_examples("example_sign_unanimity", inputs, deltas)
-    return _where_delta_has_a_sign(sign_unanimity(inputs.T), deltas)
+    return _where_delta_has_a_sign(_unanimity(inputs, axis=1), deltas)
 
 
 def sign_agreement(a: Params, b: Params) -> Float[Array, ""]:
@@ -251,6 +256,7 @@ def sign_flips(before: Params, after: Params) -> Float[Array, ""]:
     return opposite / (equal + opposite)
 
 
+@checked
 def negative_fraction(
     weights: Float[Array, "..."], *, axis: int | Sequence[int] | None = None
 ) -> Float[Array, "..."]:
@@ -274,6 +280,7 @@ def negative_fraction(
     return negative / math.prod(weights.shape[i] for i in reduced)
 
 
+@checked
 def positive_fraction(
     deltas: Float[Array, "..."], *, axis: int | Sequence[int] | None = None
 ) -> Float[Array, "..."]:
@@ -298,6 +305,7 @@ def positive_fraction(
     return positive / (positive + negative)
 
 
+@checked
 def share(
     indicators: Float[Array, "*shape"], axis: int | Sequence[int] | None = None
 ) -> Float[Array, "*rest"]:
@@ -320,6 +328,7 @@ def share(
     return 1.0 - jnp.nanmean(1.0 - indicators, axis=axis)
 
 
+@checked
 def coherence_chance_level(n: int) -> float:
     """Return the expected sign coherence of n independent symmetric signs.
 
@@ -354,11 +363,45 @@ def _result_dtype(arrays: Sequence[Array]) -> jnp.dtype:
     return jnp.dtype("float64" if any(x.dtype == "float64" for x in arrays) else "float32")
 
 
+def _coherence(x: Array, axis: int) -> Array:
+    positive, negative = _sign_counts(x, axis)
+    return jnp.abs(positive - negative) / (positive + negative)  # 0/0, that is NaN, without signs
+
+
+def _unanimity(x: Array, axis: int) -> Array:
+    positive, negative = _sign_counts(x, axis)
+    unanimous = (jnp.minimum(positive, negative) == 0).astype(positive.dtype)
+    return jnp.where(positive + negative > 0, unanimous, jnp.nan)
+
+
 def _sign_counts(x: Array, axis: int | Sequence[int] | None) -> tuple[Array, Array]:
     """Return how many entries are positive and how many negative; NaN where one is NaN."""
-    sign = jnp.sign(x.astype(_result_dtype([x])))
+    return _counts_of_signs(jnp.sign(x.astype(_result_dtype([x]))), axis)
+
+
+DIGIT = 4096
+"""Two counts below it fit one float32: the first plus `DIGIT` times the second, exactly."""
+
+
+def _counts_of_signs(sign: Array, axis: int | Sequence[int] | None) -> tuple[Array, Array]:
+    """Return how many of some signs are 1 and how many -1 over the axes; NaN where one is NaN."""
+    axes = _axes(sign, axis)
+    num_signs = math.prod(sign.shape[place] for place in axes)
+    if 1 < len(axes) == sign.ndim and num_signs <= MOST_IN_FLOAT32:
+        # not along all axes at once, which XLA for CPU is slow at
+        positive, negative = _counts_of_signs(sign, axes[:-1])
+        return jnp.sum(positive), jnp.sum(negative)
+    if num_signs < DIGIT:  # one sum for both
+        digits = _sum_of_signs(jnp.where(sign < 0, DIGIT, sign), axis)
+        negative = jnp.floor(digits / DIGIT)
+        return digits - DIGIT * negative, negative
     balance, total = _sum_of_signs(sign, axis), _sum_of_signs(jnp.abs(sign), axis)
     return (total + balance) / 2, (total - balance) / 2
+
+
+def _axes(x: Array, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    return tuple(place % x.ndim for place in axes)
 
 
 MOST_IN_FLOAT32 = 2**24
@@ -367,8 +410,7 @@ MOST_IN_FLOAT32 = 2**24
 
 def _sum_of_signs(signs: Array, axis: int | Sequence[int] | None) -> Array:
     """Return the exact sum of entries -1, 0 and 1 over the axes; NaN where one is NaN."""
-    axes = range(signs.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    axes = tuple(place % signs.ndim for place in axes)
+    axes = _axes(signs, axis)
     count = math.prod(signs.shape[place] for place in axes)
     if count > MOST_IN_FLOAT32:
         undefined = jnp.any(jnp.isnan(signs), axis=axes)
@@ -411,9 +453,8 @@ def _agreement_counts(name: str, a: Params, b: Params) -> tuple[Array, Array]:
         )
     pairs = [(jnp.asarray(x), jnp.asarray(y)) for x, y in zip(leaves_a, leaves_b, strict=True)]
     dtype = _result_dtype([leaf for pair in pairs for leaf in pair])
-    balance = total = jnp.zeros((), dtype)
+    equal = opposite = jnp.zeros((), dtype)
     for x, y in pairs:
-        both = (jnp.sign(x) * jnp.sign(y)).astype(dtype)
-        balance += _sum_of_signs(both, None)
-        total += _sum_of_signs(jnp.abs(both), None)
-    return (total + balance) / 2, (total - balance) / 2
+        same, other = _counts_of_signs((jnp.sign(x) * jnp.sign(y)).astype(dtype), None)
+        equal, opposite = equal + same, opposite + other
+    return equal, opposite

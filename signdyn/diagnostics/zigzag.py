@@ -193,9 +193,8 @@ among the squares that they are made of."""
 
 
 def _inner(x: Array, y: Array) -> Float[Array, ""]:
-    # Units first, then the rest: XLA for CPU is slow at sums over all axes at once.
-    product = x * y
-    return jnp.sum(jnp.sum(product, axis=0)) if product.ndim > 1 else jnp.sum(product)
+    axes = tuple(range(x.ndim))
+    return jax.lax.dot_general(x, y, ((axes, axes), ((), ())), precision="highest")
 
 
 def _scaled_cosine(a: Array, b: Array) -> Float[Array, ""]:

@@ -129,6 +129,19 @@ def test_counts_beyond_half_precision_are_exact():
     np.testing.assert_allclose(pair_sign_agreement(grad), [expected], rtol=1e-6)
 
 
+@pytest.mark.parametrize("n", [signs.DIGIT - 1, signs.DIGIT, signs.DIGIT + 1])
+@pytest.mark.parametrize("negative", [0, 1, 2000, "all"])
+def test_both_counts_are_exact_where_one_sum_just_holds_them_and_where_it_does_not(n, negative):
+    weights = np.ones((n, 1), np.float32)
+    weights[: n if negative == "all" else negative] = -1
+    weights[-1] = -1
+    expected = np.count_nonzero(weights < 0)
+    assert float(signs.negative_fraction(jnp.asarray(weights), axis=0)[0]) == np.float32(
+        expected / n
+    )
+    assert float(signs.positive_fraction(jnp.asarray(weights))) == np.float32((n - expected) / n)
+
+
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 16, 101])
 def test_independent_signs_reach_the_chance_level(n):
     draws = np.random.default_rng(n).choice([-1.0, 1.0], size=(n, 40_000))

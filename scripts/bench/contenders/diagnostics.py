@@ -1,11 +1,9 @@
 """What is measured at every step of a seed sweep, or at every tenth: signs, turns of the path."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array
 
 from signdyn.diagnostics.signs import (
@@ -39,27 +37,26 @@ def signs_and_turns(every: int) -> Probe:
             "turning_cosine": turning_cosine(previous, updates),
         }
 
-    def init(params: Params) -> dict[str, Any]:
+    def nothing(params: Params) -> dict[str, Array]:
         units = jnp.zeros(sum(kernel.shape[-1] for kernel in kernels(params)))
         zero = jnp.zeros(())
         total = {"example_coherence": jnp.zeros(len(params)), "batch_coherence": units}
-        total |= {"negative": units, "flips": zero, "turning_cosine": zero}
+        return total | {"negative": units, "flips": zero, "turning_cosine": zero}
+
+    def added(total: dict[str, Array], seen: Observation, previous: list[Array]) -> dict:
+        return jax.tree.map(jnp.add, total, measured(seen, previous))
+
+    def every_step(state: tuple, seen: Observation) -> tuple:
+        total, previous = state
+        return added(total, seen, previous), kernels(seen.updates)
+
+    def last_of_two(total: dict[str, Array], one: Observation, seen: Observation) -> dict:
+        return added(total, seen, kernels(one.updates))
+
+    if every == 1:
         # The first step has no turn: its own start stands for an update before it.
-        return {"previous": kernels(params), "total": total}
-
-    def observe(state: dict[str, Any], seen: Observation) -> dict[str, Any]:
-        def measure() -> dict[str, Any]:
-            total = jax.tree.map(jnp.add, state["total"], measured(seen, state["previous"]))
-            return {"previous": kernels(seen.updates), "total": total}
-
-        if every == 1:
-            return measure()
-        # The update before a measured one is kept, and no other.
-        ways = (lambda: state, lambda: {**state, "previous": kernels(seen.updates)}, measure)
-        place = seen.step % every
-        return lax.switch((place >= every - 2).astype(int) + (place == every - 1), ways)
-
-    return Probe(init, observe, lambda state: state["total"])
+        return Probe(lambda params: (nothing(params), kernels(params)), every_step, lambda s: s[0])
+    return Probe(nothing, last_of_two, period=every, window=2)
 
 
 def kernels(tree: Params) -> list[Array]:
