@@ -200,17 +200,17 @@ def files_of(out: Path) -> dict[str, bytes]:
 def _comparable(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Leave out times: of cells in the ledger, of the run in run.json and in the page."""
     for name, content in files.items():
-        if name.endswith("ledger.jsonl"):
-            with suppress(ValueError):  # else it is compared as it is
+        with suppress(ValueError):  # what is damaged is compared as it is
+            if name.endswith("ledger.jsonl"):
                 entries = [json.loads(line) for line in content.splitlines()]
                 content = json.dumps([[e["id"], e["file"], e["sha256"]] for e in entries]).encode()
-            yield name, content
-        elif name.endswith("run.json"):
-            facts = json.loads(content)
-            facts["environment"].pop("commit", None)
-            yield name, json.dumps([facts["config"], facts["environment"]]).encode()
-        else:
-            yield name, TIMES.sub(b"", content) if name == "report.html" else content
+            elif name.endswith("run.json"):
+                facts = json.loads(content)
+                facts["environment"].pop("commit", None)
+                content = json.dumps([facts["config"], facts["environment"]]).encode()
+            elif name == "report.html":
+                content = TIMES.sub(b"", content)
+        yield name, content
 
 
 def differing(reference: Mapping[str, bytes], found: Mapping[str, bytes]) -> list[str]:
