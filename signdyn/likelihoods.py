@@ -53,6 +53,15 @@ class Likelihood(NamedTuple):
     sample: Callable[[PRNGKeyArray, Array], Array] | None = None
     thin_factor: Callable[[Array], Array] | None = None
 
+    def thin(self) -> "Likelihood":
+        """Return the likelihood whose factor is the thin one, where there is one.
+
+        Example:
+            >>> categorical().thin().fisher_factor(jnp.zeros((1, 3))).shape
+            (1, 3, 2)
+        """
+        return self._replace(fisher_factor=self.thin_factor or self.fisher_factor)
+
 
 def example_nll(likelihood: Likelihood, outputs: Array, labels: Array) -> Float[Array, " batch"]:
     """Return ``likelihood.nll(outputs, labels)``, which must be one value an example.

@@ -322,7 +322,7 @@ class _Run(NamedTuple):
             return linen_tapped(model, sites, **frozen(traces.statistics))
 
         def layers() -> dict[str, Layer]:
-            return fisher_layers(tapped(), likelihood, params, x)
+            return fisher_layers(tapped(), likelihood.thin(), params, x)
 
         def sampled_layers(step: Array) -> dict[str, Layer]:
             key = jax.random.fold_in(self.labels_key, step)

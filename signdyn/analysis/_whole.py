@@ -45,10 +45,9 @@ def layers_of_whole(
     """
     if not isinstance(apply_fn, Tapped):
         return None
-    thin = likelihood._replace(fisher_factor=likelihood.thin_factor or likelihood.fisher_factor)
 
     def find() -> dict[str, Layer]:
-        return fisher_layers(apply_fn, thin, params, x)
+        return fisher_layers(apply_fn, likelihood.thin(), params, x)
 
     shapes = jax.eval_shape(find)
     try:

@@ -101,7 +101,7 @@ def _of_batch(params: Params, x: jax.Array, y: jax.Array) -> tuple[Params, Curva
     return grads, Curvature(
         factor=lambda: fisher_factor(apply_fn, likelihood, params, x),
         product=lambda: fisher_vector_product(apply_fn, likelihood, params, x),
-        layers=lambda: fisher_layers(_network, likelihood, params, x),
+        layers=lambda: fisher_layers(_network, likelihood.thin(), params, x),
         loss=loss,
         loss_after=lambda displacement: loss_of(jax.tree.map(jnp.add, params, displacement)),
         layered=True,
