@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from absl import app
-
+from experiments._cli import start
 from signdyn.report.formats import Table, to_markdown
 
 RECORD, PAGE = Path("docs/record/torture.json"), Path("docs/guarantees.md")
@@ -37,10 +36,11 @@ def totals(record: Mapping[str, Any]) -> Table:
         ("refused, nothing changed", refused),
         ("bytes differing", sum(row["bytes_differing"] for row in damages)),
         ("tracebacks", sum(row["tracebacks"] for row in damages)),
-        ("bad inputs tried", bad.get("tried")),
-        ("tracebacks", bad.get("tracebacks")),
+        ("bad inputs tried", bad["tried"]),
+        ("accepted, or not refused in one sentence", bad["wrong"]),
+        ("tracebacks", bad["tracebacks"]),
     ]
-    return Table(("", "number"), [row for row in rows if row[1] is not None])
+    return Table(("", "number"), rows)
 
 
 def found(damages: list[Mapping[str, Any]]) -> int:
@@ -104,11 +104,11 @@ def with_record(page: str, record: Mapping[str, Any]) -> str:
     return head + BEGIN + section(record) + rest[rest.index(END) :]
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Write the page."""
     PAGE.write_text(with_record(PAGE.read_text(), json.loads(RECORD.read_text())))
     print(f"wrote {PAGE}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    start(main)
