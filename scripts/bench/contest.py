@@ -141,9 +141,9 @@ def compare(race: Race, workers: Sequence[Worker]) -> dict[str, dict[str, float]
             continue
         theirs = worker.answer()
         name = worker.contender.name
-        differences[name] = {
-            key: relative_difference(theirs[key], ours[key]) for key in race.tolerance
-        }
+        agreed = worker.contender.agrees
+        keys = race.tolerance if agreed is True else agreed
+        differences[name] = {key: relative_difference(theirs[key], ours[key]) for key in keys}
         for key, found in differences[name].items():
             if not found <= race.tolerance[key]:  # so that NaN fails
                 raise Disagreement(

@@ -31,7 +31,8 @@ class Contender:
         share: Part of the race's work that it does, for one whose time is in proportion to it and
             would be too long; its time is divided by it.
         agrees: Whether its answer is the race's; False for work that is counted in, say a plain
-            training step, and has another answer.
+            training step, and has another answer. Or the keys in which it agrees, for one that is
+            less accurate in the others.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Contender:
     python: str = "main"
     more: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
-    agrees: bool = True
+    agrees: bool | tuple[str, ...] = True
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,15 @@ def batch_orders(num_seeds: int, num_examples: int, batch_size: int, steps: int)
     return random.integers(0, num_examples, (num_seeds, steps, batch_size)).astype(np.int32)
 
 
+def trace_and_norm(gram: np.ndarray) -> dict[str, np.ndarray]:
+    """Return a Gram matrix's trace and norm; a float32 sum of all squares would lose digits."""
+    squares = np.einsum("ij,ij->i", gram, gram)
+    return {
+        "trace": np.trace(gram, dtype=np.float64),
+        "norm": np.sqrt(np.sum(squares, dtype=np.float64)),
+    }
+
+
 COMPARED_SEEDS = 2
 """Seeds whose answers are compared in a race of sweeps: the first ones."""
 

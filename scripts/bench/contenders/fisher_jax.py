@@ -18,13 +18,16 @@ from scripts.bench import tasks
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
 from signdyn.analysis.layers import fisher_layers, gram_of_layers
 from signdyn.analysis.matrix import fisher_matrix
-from signdyn.analysis.spectrum import fisher_spectrum, moment, spectral_density, top_eigenpairs
+from signdyn.analysis.spectrum import fisher_spectrum, spectral_density, top_eigenpairs
 from signdyn.likelihoods import categorical
 from signdyn.types import Tap, Tapped
 
 Run = Callable[[], dict[str, np.ndarray]]
 Params = list[dict[str, jax.Array]]
 TOP, PROBES, STEPS = 10, 10, 80
+COMPARED = 2
+"""Probes of a density that every contender takes, and that are compared one by one."""
+DAMPING = 1e-2
 DEPTH = 24
 """Of a Krylov space that holds the ten pairs to 2e-6 on both networks; at 16 a value is 1% off."""
 
@@ -83,7 +86,7 @@ def gram(widths: Sequence[int], examples: int, way: str = "layers") -> Run:
 
 def of_gram(gram: np.ndarray) -> dict[str, np.ndarray]:
     """Return a Gram matrix's trace and norm, which any factor of the outputs' Fisher agrees on."""
-    return {"trace": np.trace(gram), "norm": np.sqrt(np.vdot(gram, gram))}
+    return tasks.trace_and_norm(gram)
 
 
 def spectrum(widths: Sequence[int], examples: int) -> Run:
@@ -152,9 +155,21 @@ def density(widths: Sequence[int], examples: int, way: str) -> Run:
         found = spectral_density(
             product, dim, key, num_probes=PROBES, num_steps=STEPS, batch_size=PROBES
         )
-        return dim * jnp.mean(moment(found, 1))
+        return dim * jnp.sum(found.weights * effective(found.nodes), axis=1)
 
-    return lambda: {"trace": np.asarray(find(params, x))}
+    return lambda: {"effective": np.asarray(find(params, x))[:COMPARED]}
+
+
+def effective(eigenvalues: jax.Array) -> jax.Array:
+    """Return what each adds to the number of parameters that count beside `DAMPING`."""
+    return eigenvalues / (eigenvalues + DAMPING)
+
+
+def probes(dim: int) -> jax.Array:
+    """Return the directions [probe, dim] of a density as signdyn draws them, of length sqrt dim."""
+    keys = jax.random.split(jax.random.key(0), PROBES)
+    normal = jax.vmap(lambda key: jax.random.normal(key, (dim,)))(keys)
+    return normal * (dim**0.5 / jnp.linalg.norm(normal, axis=1, keepdims=True))
 
 
 def laplax_product(params: Params, x: jax.Array) -> Callable[[Any], Any]:
@@ -226,19 +241,17 @@ def matfree_top(widths: Sequence[int], examples: int) -> Run:
 
 
 def matfree_density(widths: Sequence[int], examples: int) -> Run:
-    """Return a run with matfree's stochastic Lanczos quadrature of the trace."""
-    from matfree import decomp, funm, stochtrace
+    """Return a run with matfree's stochastic Lanczos quadrature, all probes at once."""
+    from matfree import decomp, funm
 
     params, x = task(widths, examples)
-    like = jnp.zeros(tasks.num_params(widths))
+    directions = probes(tasks.num_params(widths))
 
     @jax.jit
     def find(p: Params, x: jax.Array) -> jax.Array:
         product = fisher_vector_product(apply, categorical(), p, x)
-        dense = funm.dense_funm_sym_eigh(lambda value: value)
+        dense = funm.dense_funm_sym_eigh(effective)
         integrand = funm.monte_carlo_funm_sym(dense, decomp.tridiag_sym(STEPS))
-        sampler = stochtrace.sampler_normal(like, num=PROBES)
-        estimate = stochtrace.estimator_monte_carlo(integrand, sampler)
-        return estimate(product, jax.random.key(1))
+        return jax.vmap(lambda probe: integrand(product, probe))(directions)
 
-    return lambda: {"trace": np.asarray(find(params, x))}
+    return lambda: {"effective": np.asarray(find(params, x))[:COMPARED]}

@@ -3,6 +3,7 @@
 Networks, data and answers are those of `scripts.bench.contenders.fisher_jax`.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -168,8 +169,7 @@ def gram(widths: Sequence[int], examples: int) -> Run:
 
     def run() -> dict[str, np.ndarray]:
         root = backpack_factor(*own)
-        found = (root.T @ root).numpy()
-        return {"trace": np.trace(found), "norm": np.sqrt(np.vdot(found, found))}
+        return tasks.trace_and_norm((root.T @ root).numpy())
 
     return run
 
@@ -225,17 +225,46 @@ def eigenthings_top(widths: Sequence[int], examples: int) -> Run:
     return run
 
 
+def in_torch_order(rows: np.ndarray, widths: Sequence[int]) -> torch.Tensor:
+    """Return rows of bias and kernel [fan_in, units] of every layer as weight.T and bias."""
+    parts, start = [], 0
+    for fan_in, units in itertools.pairwise(widths):
+        bias, kernel = np.split(rows[:, start : start + (fan_in + 1) * units], [units], axis=1)
+        weight = kernel.reshape(-1, fan_in, units).swapaxes(1, 2)
+        parts += [weight.reshape(len(rows), -1), bias]
+        start += (fan_in + 1) * units
+    return torch.from_numpy(np.concatenate(parts, axis=1))
+
+
 def eigenthings_density(widths: Sequence[int], examples: int, probes: int) -> Run:
     """Return a run with hessian-eigenthings' Lanczos quadrature, a probe after the other."""
     from hessian_eigenthings import spectral_density
+    from hessian_eigenthings.linalg.backend import SingleDeviceBackend
+
+    from scripts.bench.contenders import fisher_jax
 
     operator = eigenthings_operator(widths, examples)
+    directions = in_torch_order(np.array(fisher_jax.probes(operator.size)), widths)
+
+    class CommonProbes(SingleDeviceBackend):
+        def __init__(self):
+            super().__init__()
+            self.left = list(directions[:probes])
+
+        def rademacher_like(self, *_: object, **__: object) -> torch.Tensor:
+            return self.left.pop(0)
 
     def run() -> dict[str, np.ndarray]:
         found = spectral_density(
-            operator, num_runs=probes, lanczos_steps=STEPS, num_grid_points=100, seed=0
+            operator,
+            num_runs=probes,
+            lanczos_steps=STEPS,
+            num_grid_points=100,
+            seed=0,
+            backend=CommonProbes(),
         )
-        mass = np.asarray(found.density) * np.gradient(np.asarray(found.grid))
-        return {"trace": operator.size * np.sum(mass * np.asarray(found.grid)) / np.sum(mass)}
+        nodes, weights = found.raw_eigenvalues.numpy(), found.raw_weights.numpy()
+        counted = np.nansum(weights * fisher_jax.effective(nodes), axis=1)
+        return {"effective": operator.size * counted}
 
     return run
