@@ -6,6 +6,7 @@ read once, when the function is defined, and a call costs some microseconds. Ran
 each function's own to check. May import JAX, and nothing of signdyn.
 """
 
+import dataclasses
 import functools
 import inspect
 import numbers
@@ -96,6 +97,16 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     return checking
 
 
+def check_fields(instance: Any) -> None:
+    """Raise ValueError for the first field of a dataclass that is not as it is annotated."""
+    kind = type(instance)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(instance):
+        forms = _forms(hints[field.name])
+        if forms is not None:
+            _check(kind.__name__, field.name, getattr(instance, field.name), forms, {})
+
+
 def _forms(annotation: Any) -> tuple[_Form, ...] | None:
     """Return the forms that an annotation allows, or None if one of them is not understood."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -112,8 +123,14 @@ def _forms(annotation: Any) -> tuple[_Form, ...] | None:
         if annotation.dtype.__name__ in (*_KINDS, "Shaped", "Real") and len(rest) < 2:
             return (_Arrays(annotation.dtype.__name__, dims, rest[0] if rest else None),)
         return None
+    if annotation is np.ndarray:
+        return (_Arrays("Shaped", ("...",), 0),)
     if annotation in _PLAIN:
         return (_PLAIN[annotation],)
+    if typing.get_origin(annotation) is tuple:
+        return (_Plain(tuple, "a tuple"),)
+    if inspect.isclass(annotation) and issubclass(annotation, np.generic | complex):
+        return (_Plain(annotation, "a number"),)
     if typing.get_origin(annotation) is Callable:
         return (_Plain(Callable, "a function"),)
     if inspect.isclass(annotation) and annotation.__module__.split(".")[0] == "signdyn":

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from signdyn.checks import checked
 from signdyn.stats import (
     Interval,
     holm,
@@ -121,6 +122,7 @@ class Finding(NamedTuple):
         }
 
 
+@checked
 def rule_of(bounds: tuple[float, float]) -> Rule:
     """Return the rule whose supporting effects lie within ``bounds``, as claims.json holds them.
 
@@ -131,6 +133,8 @@ def rule_of(bounds: tuple[float, float]) -> Rule:
         >>> rule_of((1.0, math.inf)).text == above(1.0).text
         True
     """
+    if len(bounds) != 2:
+        raise ValueError(f"rule_of: expected two bounds, got {bounds}.")
     low, high = bounds
     if low == high:
         return always(low)
@@ -282,9 +286,13 @@ def _enough(interval: Interval) -> bool:
     return interval.n >= MIN_SEEDS and share <= MAX_LEFT_OUT
 
 
+@checked
 def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
     """Return evidence for `always`: the mean, and the range of all values as the interval."""
-    values = np.asarray(values, np.float64).ravel()
+    numbers = np.asarray(values)
+    if numbers.dtype.kind not in "biuf":
+        raise ValueError(f"exact_evidence: expected numbers, got {numbers.dtype}.")
+    values = numbers.astype(np.float64).ravel()
     finite = values[np.isfinite(values)]
     if len(finite):
         bounds = float(finite.mean()), float(finite.min()), float(finite.max())
@@ -295,6 +303,7 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
     return Evidence(interval, shown, kind="range")
 
 
+@checked
 def ratio_evidence(numerator: np.ndarray, denominator: np.ndarray, *, seed: int = 0) -> Evidence:
     """Return evidence on the geometric mean over seeds of numerator / denominator.
 
@@ -313,6 +322,7 @@ def ratio_evidence(numerator: np.ndarray, denominator: np.ndarray, *, seed: int 
     return Evidence(interval, tuple((2**logs).tolist()), kind="ratio")
 
 
+@checked
 def mean_evidence(values: np.ndarray, *, seed: int = 0) -> Evidence:
     """Return evidence on the mean over seeds of ``values`` [seed].
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from signdyn.checks import checked
 from signdyn.kronecker import KRONECKER, scale_by_kfac
 from signdyn.preconditioning import (
     SOLVES,
@@ -113,6 +114,7 @@ FRAMES = ("own", "raw")
 the network without centering, of which the trained ones are a linear map."""
 
 
+@checked
 def check_optimizer(name: str, damping: str = "scheduled", frame: str = "own") -> None:
     """Raise `ValueError` unless there is such an optimizer, damping rule and frame.
 

@@ -229,8 +229,13 @@ def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:
         RecordsError: If there is no such run or part, a cell is damaged, some variant lacks a seed
             that another one has (an unfinished run), or has two results for one.
     """
+    if not isinstance(run_dir, str | os.PathLike):
+        raise RecordsError(f"load: expected a run's folder, got a {type(run_dir).__name__}.")
     folder = Path(run_dir)
-    ledger = read_ledger(folder)
+    try:
+        ledger = read_ledger(folder)
+    except OSError as error:
+        raise RecordsError(f"load: the folder cannot be read: {error.strerror}.") from error
     if not (ledger.good or ledger.damaged):
         raise RecordsError(f"load: there are no results in {folder}; it should be a run's folder.")
     if ledger.damaged:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from signdyn.centering import CENTERINGS, Centering, Site, resolve_sites
+from signdyn.checks import check_fields
 from signdyn.likelihoods import Likelihood
 from signdyn.models.traces import Statistics, batch_statistics, init_params, site_means
 from signdyn.types import Params
@@ -51,7 +52,12 @@ class Structure:
     inverse_period: int = 1
 
     def __post_init__(self):
-        """Refuse numbers that cannot be trained with."""
+        """Refuse what cannot be trained with."""
+        check_fields(self)
+        if self.inverse_period < 1:
+            raise ValueError(
+                f"Structure: inverse_period must be at least 1, got {self.inverse_period}."
+            )
         if self.steps < 1:
             raise ValueError(f"Structure: steps must be at least 1, got {self.steps}.")
         if self.record_every < 1 or self.steps % self.record_every:

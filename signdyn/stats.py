@@ -5,7 +5,7 @@ counted; where any are, the rest is a selection, and a decision rule has to look
 With fewer than three finite values there is no interval and no p-value: both are NaN, never an
 exception. The same seed gives the same numbers; 0 is a seed like any other.
 
-May import: nothing of signdyn. SciPy is imported on first use (it costs seconds).
+May import: checks. SciPy is imported on first use (it costs seconds).
 """
 
 import math
@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Real
+
+from signdyn.checks import checked
 
 _FEWEST = 3  # two values give a bootstrap distribution of three points
 
@@ -38,6 +40,7 @@ class Interval(NamedTuple):
     left_out: int
 
 
+@checked
 def paired_bootstrap(
     differences: Real[Array | np.ndarray, " pair"],
     *,
@@ -109,6 +112,7 @@ def paired_bootstrap(
     return Interval(estimate, low, high, confidence, values.size, left_out)
 
 
+@checked
 def paired_permutation_test(
     differences: Real[Array | np.ndarray, " pair"],
     *,
@@ -166,6 +170,7 @@ def paired_permutation_test(
     return float(result.pvalue)
 
 
+@checked
 def holm(p_values: Float[Array | np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """Return p-values adjusted for the number of tests, after Holm (1979).
 
@@ -199,6 +204,7 @@ def holm(p_values: Float[Array | np.ndarray, " test"]) -> Float[np.ndarray, " te
     return adjusted
 
 
+@checked
 def paired_log_ratio(
     a: Real[Array | np.ndarray, " pair"], b: Real[Array | np.ndarray, " pair"]
 ) -> Float[np.ndarray, " pair"]:
@@ -230,6 +236,7 @@ def paired_log_ratio(
     )
 
 
+@checked
 def ratio_interval(
     a: Real[Array | np.ndarray, " pair"],
     b: Real[Array | np.ndarray, " pair"],

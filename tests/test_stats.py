@@ -296,16 +296,21 @@ VALUES = np.array([1.0, 2.0, 3.0, 4.0])
     ("name", "args", "kwargs", "message"),
     [
         ("paired_bootstrap", (VALUES,), {"seed": -1}, r"seed=-1"),
-        ("paired_bootstrap", (VALUES,), {"seed": None}, r"seed=None"),
+        ("paired_bootstrap", (VALUES,), {"seed": None}, "seed to be an integer, got None"),
         ("paired_bootstrap", (VALUES,), {"seed": 0, "statistic": "mode"}, r"'mode'"),
         ("paired_bootstrap", (VALUES,), {"seed": 0, "confidence": 95}, r"confidence=95"),
         ("paired_bootstrap", (VALUES,), {"seed": 0, "num_resamples": 39}, r"= 40, got .*39"),
-        ("paired_bootstrap", (VALUES[None],), {"seed": 0}, r"one axis, got .*\(1, 4\)"),
+        (
+            "paired_bootstrap",
+            (VALUES[None],),
+            {"seed": 0},
+            r"numbers \[pair\], got float64\[1,4\]",
+        ),
         ("paired_permutation_test", (VALUES,), {"seed": 0, "alternative": "more"}, r"'more'"),
         ("paired_permutation_test", (VALUES,), {"seed": 0, "num_resamples": 0}, r"resamples=0"),
-        ("paired_permutation_test", (VALUES[None],), {"seed": 0}, r"one axis"),
+        ("paired_permutation_test", (VALUES[None],), {"seed": 0}, r"numbers \[pair\]"),
         ("holm", (VALUES,), {}, r"\[0, 1\]"),
-        ("paired_log_ratio", (VALUES, VALUES[1:]), {}, r"\(4,\).*\(3,\)"),
+        ("paired_log_ratio", (VALUES, VALUES[1:]), {}, "b to be .* with pair = 4, as in a"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(name, args, kwargs, message):

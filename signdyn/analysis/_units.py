@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
@@ -216,7 +217,7 @@ def layer_arrays(
 
 def check_damping(name: str, damping: float | Array) -> None:
     """Raise ValueError where ``damping`` is a Python number below 0, or NaN."""
-    if isinstance(damping, (int, float)) and not damping >= 0.0:
+    if isinstance(damping, (int, float, np.generic)) and not damping >= 0.0:
         raise ValueError(f"{name}: expected damping >= 0, got {damping=}.")
 
 

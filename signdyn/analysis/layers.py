@@ -10,6 +10,7 @@ and signdyn.likelihoods.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ from signdyn.analysis._layer_params import layer_params as layer_params
 from signdyn.analysis._layer_params import params_of_matrices as params_of_matrices
 from signdyn.analysis._params import check_outputs
 from signdyn.checks import checked
-from signdyn.likelihoods import Likelihood
+from signdyn.likelihoods import Likelihood, output_fisher_factor
 from signdyn.types import Params, TappedFn
 
 
@@ -68,7 +69,8 @@ def fisher_layers(
         >>> print(layer.inputs[0], layer.deltas[0, 0])  # d output / d z = 3, and B = 1
         [[1. 2.]] [[3.]]
     """
-    return _pull_back("fisher_layers", tapped_fn, params, x, likelihood.fisher_factor)
+    factor_of = partial(output_fisher_factor, likelihood)
+    return _pull_back("fisher_layers", tapped_fn, params, x, factor_of)
 
 
 @checked

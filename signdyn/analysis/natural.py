@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float
@@ -103,7 +104,7 @@ def natural_gradient_pinv(
         [0.25 0.25]
     """
     _check_not_empty("natural_gradient_pinv", A)
-    if isinstance(rcond, (int, float)) and not 0.0 <= rcond < 1.0:
+    if isinstance(rcond, (int, float, np.generic)) and not 0.0 <= rcond < 1.0:
         raise ValueError(
             "natural_gradient_pinv: expected 0 <= rcond < 1, a fraction of lambda_max, got "
             f"{rcond=}."
@@ -350,7 +351,7 @@ def _check_cg(product: MatVec, grad: Array, num_iterations: int, tolerance: floa
         raise ValueError(
             f"natural_gradient_cg: expected num_iterations >= 1, got {num_iterations=}."
         )
-    if isinstance(tolerance, (int, float)) and not 0.0 <= tolerance < 1.0:
+    if isinstance(tolerance, (int, float, np.generic)) and not 0.0 <= tolerance < 1.0:
         raise ValueError(
             f"natural_gradient_cg: expected 0 <= tolerance < 1, a fraction of the gradient's "
             f"length, got {tolerance=}."
@@ -358,12 +359,12 @@ def _check_cg(product: MatVec, grad: Array, num_iterations: int, tolerance: floa
 
 
 def _check_damping(name: str, damping: float | Array) -> None:
-    if isinstance(damping, (int, float)) and not damping >= 0.0:
+    if isinstance(damping, (int, float, np.generic)) and not damping >= 0.0:
         raise ValueError(f"{name}: expected damping >= 0, got {damping=}.")
 
 
 def _check_invertible(A: Array, damping: float | Array) -> None:
-    if isinstance(damping, (int, float)) and damping == 0.0 and A.shape[0] < A.shape[1]:
+    if isinstance(damping, (int, float, np.generic)) and damping == 0.0 and A.shape[0] < A.shape[1]:
         raise ValueError(
             f"natural_gradient: expected damping > 0 where A has fewer rows than columns, as F is "
             f"singular, got damping=0 and {A.shape=}; use natural_gradient_pinv."

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key
 
@@ -114,7 +115,7 @@ def conditioning(
     """
     if eigenvalues.size == 0:
         raise ValueError("conditioning: expected at least one eigenvalue, got none.")
-    if isinstance(rcond, (int, float)) and not 0.0 <= rcond < 1.0:
+    if isinstance(rcond, (int, float, np.generic)) and not 0.0 <= rcond < 1.0:
         raise ValueError(
             f"conditioning: expected 0 <= rcond < 1, a fraction of lambda_max, got {rcond=}."
         )
@@ -358,7 +359,7 @@ def density_on_grid(
         >>> print(density_on_grid(one, jnp.array([2.0, 3.0]), bandwidth=1.0).round(4))
         [[0.3989 0.242 ]]
     """
-    if isinstance(bandwidth, (int, float)) and not 0.0 < bandwidth < float("inf"):
+    if isinstance(bandwidth, (int, float, np.generic)) and not 0.0 < bandwidth < float("inf"):
         raise ValueError(
             f"density_on_grid: expected a positive, finite bandwidth, got {bandwidth=}."
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from signdyn.checks import checked
 from signdyn.data.dataset import Dataset
 from signdyn.data.digits import load_digits
 from signdyn.data.npz import load_npz
@@ -41,6 +42,7 @@ DATASETS: Mapping[str, Callable[[Request], Dataset]] = types.MappingProxyType(
 """Loaders by name; what follows a name that ends with a colon is the loader's argument."""
 
 
+@checked
 def load(
     name: str,
     *,

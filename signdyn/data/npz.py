@@ -32,7 +32,8 @@ def load_npz(path: str) -> Dataset:
     Raises:
         ValueError: If the file cannot be read, or holds anything but that.
     """
-    name = f"npz:{path}"
+    name = f"npz:{path if len(path) < 200 else path[:60]}"
+    name = name if name.isprintable() else ascii(name)[1:-1]
     try:
         arrays = _read(path)
         x_train, x_test = (_inputs(key, arrays[key]) for key in ("x_train", "x_test"))

@@ -374,6 +374,9 @@ def gradient_density(vector: Params) -> Float[Array, ""]:
 
 def _checked(name: str, grads: Params) -> jnp.dtype:
     """Raise unless the leaves are float arrays of as many examples; return the result's dtype."""
+    odd = [leaf for leaf in jax.tree.leaves(grads) if not hasattr(leaf, "dtype")]
+    if odd and not all(isinstance(leaf, float) for leaf in odd):
+        raise ValueError(f"{name}: expected float arrays, got a {type(odd[0]).__name__}.")
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(grads)]
     shapes = [leaf.shape for leaf in leaves]
     if not leaves or () in shapes or len({shape[0] for shape in shapes}) > 1:

@@ -201,7 +201,14 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path):
 
 
 def test_a_path_that_is_too_long_is_refused():
-    refusal("npz:" + "a" * 5000)
+    with pytest.raises(ValueError, match=r"npz:a{60}: cannot be read") as caught:
+        load("npz:" + "a" * 5000)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_path_that_cannot_be_printed_is_shown_escaped():
+    with pytest.raises(ValueError, match=r"^npz:a\\x00\\u202e: there is no such file"):
+        load("npz:a\0\u202e")
 
 
 def test_a_single_array_is_refused(tmp_path):
