@@ -17,12 +17,26 @@ from experiments._environment import environment
 from experiments._progress import SweepProgress
 from signdyn.locks import Hold
 from signdyn.records import order_ledger, read_json, write_json
-from signdyn.resume import Group, Layout, Variant, plan_cells, run_group
+from signdyn.resume import (
+    Group,
+    Layout,
+    Variant,
+    group_programs,
+    keep_states,
+    plan_cells,
+    run_group,
+)
 from signdyn.run_folder import check_run, open_run
 from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
 
 MEASURED_RATE = 1.5e10
 """FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
+
+ACCELERATOR_RATE = 1e12
+"""FLOP a second that an accelerator makes at least, of a block of small networks; a guess."""
+
+PART_SECONDS = 20.0
+"""A block is trained in parts of about so long, between which its state can be written."""
 
 COMPILE_SECONDS = 4.0
 """CPU seconds a program was seen to take to trace and compile."""
@@ -58,9 +72,15 @@ class CommonConfig(Options):
     block: int = option(
         32, "Replicas that a device runs in one call; decides the files.", minimum=1, maximum=65536
     )
+    checkpoint_seconds: float = option(
+        60.0,
+        "Seconds, at least, between checkpoints inside a block that takes long.",
+        minimum=0.0,
+        maximum=1e9,
+    )
 
 
-NOT_IN_CONFIG = ("out", "devices")
+NOT_IN_CONFIG = ("out", "devices", "checkpoint_seconds")
 """Options that decide where and how fast, not what: a rerun may change them."""
 
 
@@ -121,6 +141,9 @@ class Session:
         self._announced: list[Group] = []
         self._traced: dict[str, Any] = {}
         self._compile_seconds: list[float] = []
+        self._num_parts: dict[str, int] = {}
+        self._checkpoint_seconds = config.checkpoint_seconds
+        self._progress: SweepProgress | None = None
         self._brief: set[str] = set()
         self._measurements: set[str] = set()
         self._cells_run = 0
@@ -153,7 +176,8 @@ class Session:
             describe: The experiment's question, one line.
         """
         self.open()
-        self._announced = [job.group for job, _ in jobs]
+        self._num_parts = {job.group.name: self._parts_of(job) for job, _ in jobs}
+        self._announced = [self._in_parts(job.group) for job, _ in jobs]
         self._brief = {job.group.name for job, _ in jobs if job.brief}
         self._measurements = {
             job.group.name for job, _ in jobs if job.brief and job.steps <= FEW_STEPS
@@ -167,7 +191,7 @@ class Session:
         if devices[0].platform == "cpu":
             seconds += flop / (MEASURED_RATE * cores)
         largest = max((job for job, _ in jobs), key=lambda job: job.steps)
-        megabytes = self._call_bytes(largest.group) / 2**20
+        megabytes = self._call_bytes(self._in_parts(largest.group)) / 2**20
         print(f"{self.name}: {describe}")
         print(
             f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
@@ -185,6 +209,7 @@ class Session:
         The first group that misses one starts the compiling, on all cores, of its own program
         and of those announced after it; a run that has everything compiles nothing.
         """
+        group, self._progress = self._in_parts(group), progress
         progress.doing(group.name)
         try:
             self._cells_run += run_group(
@@ -253,6 +278,20 @@ class Session:
                 self._programs.setdefault(other.name, self._pool.submit(self._compile, other))
         return self._programs[group.name].result()
 
+    def _parts_of(self, job: Job) -> int:
+        """Return into how many parts a block is cut: of the configuration alone, not of a clock."""
+        train_fn = job.group.train_fn
+        on_cpu = self.layout.devices[0].platform == "cpu"
+        rate = MEASURED_RATE if on_cpu else ACCELERATOR_RATE
+        wanted = self.layout.block * job.steps * job.flop_per_step / rate / PART_SECONDS
+        if train_fn.stages is None or wanted <= 1:
+            return 1
+        divisors = [n for n in range(1, train_fn.records + 1) if train_fn.records % n == 0]
+        return next((n for n in divisors if n >= wanted), divisors[-1])
+
+    def _in_parts(self, group: Group) -> Group:
+        return group._replace(num_parts=self._num_parts.get(group.name, 1))
+
     def _trace(self, group: Group) -> Any:
         layout = self.layout
         program: Any = block_program(
@@ -263,11 +302,34 @@ class Session:
     def _compile(self, group: Group) -> Callable:
         begun = time.monotonic()
         on_cpu = self.layout.devices[0].platform == "cpu"
+        options = self._compiler_options(group) if on_cpu else None
         with self.precision():
-            traced = self._traced.pop(group.name, None) or self._trace(group)
-            program = traced.lower().compile(self._compiler_options(group) if on_cpu else None)
+            if group.num_parts > 1:
+                program = self._compile_parts(group, options)
+            else:
+                traced = self._traced.pop(group.name, None) or self._trace(group)
+                program = traced.lower().compile(options)
         self._compile_seconds.append(time.monotonic() - begun)
         return program
+
+    def _compile_parts(self, group: Group, options: dict[str, Any] | None) -> Callable:
+        def on_part(part: int, parts: int) -> None:
+            self.open().check()
+            if self._progress is not None:
+                self._progress.doing(f"{group.name}, part {part} of {parts} of a block")
+
+        jitted = group_programs(group, self.layout)
+        draws, hypers = self._arguments(group)
+        compiled = jitted.compiled(draws, hypers, options)
+        return keep_states(
+            self.folder,
+            group,
+            compiled,
+            jitted,
+            seconds=self._checkpoint_seconds,
+            on_part=on_part,
+            on_damage=lambda what: self._tell_damage([what]),
+        )
 
     def _compiler_options(self, group: Group) -> dict[str, Any]:
         if group.name in self._measurements:

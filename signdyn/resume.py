@@ -4,15 +4,21 @@ A cell is one block's results on disk. Its id is the hash of everything that dec
 numbers, so a cell is reused exactly when the same computation is asked for.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
+from signdyn.checkpoints import remove_states
 from signdyn.records import Replica, Variable, content_id, jsonable, mend_ledger, write_cell
+from signdyn.staged import Programs, StagedProgram, staged_programs
 from signdyn.sweeps import num_blocks, replica_keys, run_blocks, stack_hypers
 from signdyn.training import Hyper, TrainFn
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a run, while a long block of it is not finished."""
 
 
 class Variant(NamedTuple):
@@ -40,6 +46,8 @@ class Group(NamedTuple):
         identity: Everything static that decides the numbers, in JSON's types.
         example: A point of the kind that its variants hold, to compile the program for; nothing
             is None in it that is a number in one of them.
+        num_parts: Into how many its training is cut, so that its state can be written in between;
+            decides the programs, see `signdyn.staged`.
     """
 
     name: str
@@ -48,6 +56,7 @@ class Group(NamedTuple):
     tabulate: Callable[[Any], Mapping[str, Variable]]
     identity: Mapping[str, Any]
     example: Any = Hyper(learning_rate=0.0)
+    num_parts: int = 1
 
 
 class Layout(NamedTuple):
@@ -87,6 +96,7 @@ def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> lis
         own = rows[index * layout.block : (index + 1) * layout.block]
         identity = {
             "group": group.identity,
+            **({"num_parts": group.num_parts} if group.num_parts > 1 else {}),
             "part": group.part,
             "root": layout.root,
             "block": layout.block,
@@ -133,9 +143,14 @@ def run_group(
     for index in sorted(skip):
         on_block(len(cells[index].replicas), 0.0)
     if len(skip) == len(cells):
+        remove_states(folder / CHECKPOINTS, states_prefix(group))
         return 0
     seeds = [v.seed_offset + s for v in variants for s in layout.seeds]
     hypers = _stacked(group, [v.hyper for v in variants for _ in layout.seeds])
+    compiled = None if program is None else program()
+    if compiled is None and group.num_parts > 1:
+        jitted = group_programs(group, layout)
+        compiled = keep_states(folder, group, jitted, jitted, seconds=math.inf)
     blocks = run_blocks(
         group.train_fn,
         replica_keys(layout.root, seeds),
@@ -144,14 +159,50 @@ def run_group(
         width=layout.width,
         devices=layout.devices,
         skip=skip,
-        program=None if program is None else program(),
+        program=compiled,
+        overlap=group.num_parts == 1,
     )
     for block in blocks:
         cell = cells[block.index]
         variables = group.tabulate(block.trajectory)
         write_cell(folder, group.part, cell.id, cell.replicas, variables, block.seconds)
         on_block(len(cell.replicas), block.seconds)
+    remove_states(folder / CHECKPOINTS, states_prefix(group))
     return len(cells) - len(skip)
+
+
+def group_programs(group: Group, layout: Layout) -> Programs:
+    """Return the programs of a group of several parts, not compiled yet."""
+    return staged_programs(
+        group.train_fn,
+        group.num_parts,
+        block=layout.block,
+        width=layout.width,
+        devices=layout.devices,
+    )
+
+
+def keep_states(
+    folder: Path, group: Group, compiled: Programs, jitted: Programs, **options: Any
+) -> StagedProgram:
+    """Return the group's program, which keeps its states in the run's folder.
+
+    Args:
+        folder: The run's folder.
+        group: Of several parts.
+        compiled: Its programs.
+        jitted: From `group_programs`.
+        options: Of `signdyn.staged.StagedProgram`.
+    """
+    told = states_prefix(group)
+    return StagedProgram(compiled, jitted, folder / CHECKPOINTS, told=told, **options)
+
+
+def states_prefix(group: Group) -> str:
+    """Return what the names of a group's states begin with: what decides them but its data."""
+    return content_id(
+        jsonable({"group": group.identity, "part": group.part, "jax": jax.__version__})
+    )
 
 
 def _stacked(group: Group, hypers: Sequence[Any]) -> Any:

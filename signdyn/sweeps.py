@@ -17,6 +17,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Key
 
+from signdyn.checks import checked
 from signdyn.training import Draw, Hyper, TrainFn, Trajectory
 
 
@@ -78,6 +79,9 @@ def grid(**axes: Sequence[Any]) -> list[Hyper]:
             f"grid: axes must be fields of Hyper ({', '.join(Hyper._fields)}) and include "
             f"learning_rate, got {', '.join(axes)}."
         )
+    for name, values in axes.items():
+        if isinstance(values, str) or not np.iterable(values):
+            raise ValueError(f"grid: expected a sequence of values for {name}, got {values!r}.")
     return [Hyper(**dict(zip(axes, point, strict=True))) for point in product(*axes.values())]
 
 
@@ -119,6 +123,7 @@ def _folded_in(root: Array, seed: Array) -> Array:
     return jax.random.key_data(jax.random.fold_in(jax.random.key(root), seed))
 
 
+@checked
 def run_sweep(
     train_fn: TrainFn,
     keys: Key[Array, " replica"],
@@ -143,6 +148,7 @@ def run_sweep(
     return jax.tree.map(lambda *parts: np.concatenate(parts), *(b.trajectory for b in blocks))
 
 
+@checked
 def run_blocks(
     train_fn: TrainFn,
     keys: Key[Array, " replica"],
@@ -153,6 +159,7 @@ def run_blocks(
     devices: Sequence[Any] | None = None,
     skip: frozenset[int] = frozenset(),
     program: Callable[[Any, Any], Any] | None = None,
+    overlap: bool = True,
 ) -> Iterator[Block]:
     """Yield blocks as they finish, in order.
 
@@ -165,6 +172,8 @@ def run_blocks(
         devices: Where to run.
         skip: Indices of blocks not to run.
         program: From `block_program`, if it was compiled ahead.
+        overlap: Whether a call starts before the blocks of the one before it are yielded, so that
+            it runs while those are written; False where a call is long and returns when done.
 
     Raises:
         ValueError: If the counts do not fit together.
@@ -188,6 +197,9 @@ def run_blocks(
         indices = todo[first : first + len(devices)]
         padded = [*indices, *[indices[-1]] * (len(devices) - len(indices))]
         rows = np.concatenate([_rows(i, block, num_replicas) for i in padded])
+        if running is not None and not overlap:
+            yield from _blocks_of(running, block, num_replicas)
+            running = None
         begun = time.perf_counter()
         result = program(draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers))
         # the call runs while the one before it is handed out, and written, say
@@ -247,19 +259,48 @@ def block_program(
 
     Its arguments and results have a leading axis of ``len(devices) * block`` replicas.
     """
+    return replica_program(train_fn.run, block=block, width=width, devices=devices)
+
+
+def replica_program(
+    run: Callable[..., Any],
+    *,
+    block: int,
+    width: int,
+    devices: Sequence[Any],
+    num_batched: int = 2,
+    num_shared: int = 0,
+    donate: Sequence[int] = (),
+) -> Callable[..., Any]:
+    """Return the jitted program that applies ``run`` to one block of replicas on each device.
+
+    Args:
+        run: Function of a replica's pytrees, and of shared ones after those.
+        block: Replicas a device runs in one call.
+        width: Replicas vmapped together.
+        devices: Where to run.
+        num_batched: Arguments of ``run`` that are a replica's: of the program, all the replicas'.
+        num_shared: Arguments after those, the same for all replicas.
+        donate: Places of arguments whose memory the program may use for its results.
+    """
     mesh = jax.sharding.Mesh(np.asarray(devices), ("replica",))
     spec = PartitionSpec("replica")
 
-    def run_block(draws, hypers):
+    def run_block(*args):
+        batched, shared = args[:num_batched], args[num_batched:]
         if width == block:
-            return jax.vmap(train_fn.run)(draws, hypers)
+            return jax.vmap(lambda *one: run(*one, *shared))(*batched)
         batch_size = None if width == 1 else width
-        return lax.map(lambda one: train_fn.run(*one), (draws, hypers), batch_size=batch_size)
+        return lax.map(lambda one: run(*one, *shared), batched, batch_size=batch_size)
 
     sharded = jax.shard_map(
-        run_block, mesh=mesh, in_specs=(spec, spec), out_specs=spec, check_vma=False
+        run_block,
+        mesh=mesh,
+        in_specs=(spec,) * num_batched + (PartitionSpec(),) * num_shared,
+        out_specs=spec,
+        check_vma=False,
     )
-    return jax.jit(sharded)
+    return jax.jit(sharded, donate_argnums=tuple(donate))
 
 
 def _rows(index: int, block: int, num_replicas: int) -> np.ndarray:

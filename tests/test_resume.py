@@ -8,12 +8,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from signdyn.centering import CENTERINGS
+from signdyn.data import load as load_data
+from signdyn.likelihoods import categorical
+from signdyn.models.mlp import MLP
 from signdyn.records import RecordsError, Variable, load, read_ledger
-from signdyn.resume import Group, Layout, Variant, plan_cells, run_group
+from signdyn.resume import (
+    Group,
+    Layout,
+    Variant,
+    group_programs,
+    keep_states,
+    plan_cells,
+    run_group,
+    states_prefix,
+)
 from signdyn.sweeps import block_program, replica_keys
-from signdyn.training import Draw, Hyper, TrainFn, Trajectory
+from signdyn.training import Draw, Hyper, Structure, TrainFn, Trajectory, make_train_fn
 
 
 def draw(key):
@@ -89,6 +102,65 @@ def test_a_point_that_has_less_than_the_example_is_zero_there(tmp_path):
     group = GROUP._replace(train_fn=TrainFn(draw, spy), example=example)
     run_group(tmp_path, group, VARIANTS[:1], LAYOUT)
     assert seen[0].shape == ()
+
+
+# --- blocks that run long ---------------------------------------------------------------------
+
+
+LONG = make_train_fn(
+    Structure(MLP((3,), 2), categorical(), steps=6, record_every=2), load_data("two_gaussians")
+)
+LONG_GROUP = GROUP._replace(train_fn=LONG, num_parts=3)
+
+
+class Cut(Exception):
+    """Ends a run, as a kill would."""
+
+
+def test_a_run_cut_off_inside_a_block_goes_on_there_and_ends_with_the_same_cells(tmp_path):
+    uncut, cut = tmp_path / "uncut", tmp_path / "cut"
+    for folder in (uncut, cut):
+        folder.mkdir()
+    run_group(uncut, LONG_GROUP, VARIANTS, LAYOUT)
+    jitted = group_programs(LONG_GROUP, LAYOUT)
+    parts = []
+
+    def on_part(part, total):
+        parts.append(part)
+        if len(parts) == 5:  # in the second of five blocks
+            raise Cut
+
+    def program():
+        return keep_states(cut, LONG_GROUP, jitted, jitted, seconds=0.0, on_part=on_part)
+
+    with pytest.raises(Cut):
+        run_group(cut, LONG_GROUP, VARIANTS, LAYOUT, program=program)
+    assert len(read_ledger(cut).good) == 1  # written before the second block began
+    assert list((cut / "checkpoints").glob("*.json"))
+    assert run_group(cut, LONG_GROUP, VARIANTS, LAYOUT, program=program) == NUM_CELLS - 1
+    assert parts == [1, 2, 3, 1, 2, 2, 3, *[1, 2, 3] * 3]
+    assert contents(cut) == contents(uncut)
+    assert not (cut / "checkpoints").exists()
+
+
+def test_training_in_parts_gives_the_numbers_of_training_in_one_piece(tmp_path):
+    runs = []
+    for parts in (1, 3):
+        folder = tmp_path / str(parts)
+        folder.mkdir()
+        run_group(folder, LONG_GROUP._replace(num_parts=parts), VARIANTS, LAYOUT)
+        runs.append(load(folder))
+    xr.testing.assert_identical(*runs)
+
+
+def test_a_finished_run_leaves_no_states_behind(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run_group(folder, LONG_GROUP, VARIANTS, LAYOUT)
+    states = folder / "checkpoints"
+    (states / f"{states_prefix(LONG_GROUP)}-left").mkdir(parents=True)  # by a kill after its cell
+    assert run_group(folder, LONG_GROUP, VARIANTS, LAYOUT) == 0
+    assert not states.exists()
 
 
 def cells(folder):
