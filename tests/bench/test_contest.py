@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -85,3 +86,12 @@ def test_a_contender_that_fails_is_named_with_its_reason(contender):
 def test_a_bound_on_nobody_is_refused(contender):
     with pytest.raises(ValueError, match="no contender 'him'"):
         race(contender("ours"), bounds=[Bound("him", "ours", at_least=1.0)])
+
+
+def test_a_less_accurate_contender_is_compared_in_the_keys_that_it_has_right(contender):
+    ours, theirs = contender("ours"), contender("theirs", agrees=("sum",))
+    found = held(replace(race(ours, theirs), tolerance={"sum": 1e-6, "small": 1e-6}))
+    assert found["contenders"][1]["difference"] == {"sum": 0.0}
+    wrong = contender("wrong", agrees=("sum",), wrong=1.0)
+    with pytest.raises(Disagreement, match="sum of wrong differs"):
+        held(race(ours, wrong))
