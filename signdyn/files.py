@@ -94,12 +94,19 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object; one sentence if it is damaged."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(), parse_int=_integer)
+        json.dumps(content, ensure_ascii=False).encode()  # half a character could not be written
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordsError(f"{path} cannot be read as JSON ({error}).") from error
     if not isinstance(content, dict):
         raise RecordsError(f"{path} should hold a JSON object, not a {type(content).__name__}.")
     return content
+
+
+def _integer(text: str) -> int:
+    if len(text) > 300:
+        raise ValueError("a number of more than 300 digits")
+    return int(text)
 
 
 def jsonable(content: Any) -> Any:

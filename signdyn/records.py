@@ -105,7 +105,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line)
         name, cell, part = (entry[key] for key in ("file", "id", "part"))
         is_whole = all(isinstance(entry[key], str) for key in ("file", "id", "part", "sha256"))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     # a name with a path in it would lead out of the folder
     fits = name == f"{part}-{cell}.nc" and Path(str(name)).name == name
@@ -125,11 +125,23 @@ def _what_is_wrong(file: Path, entry: Mapping[str, Any]) -> str:
     try:
         with h5py.File(io.BytesIO(content), "r") as cell:
             found = {name: cell.attrs[name] for name in ("part", "id")}
+            if any(_leads_out(cell, name) for name in cell):
+                return "it refers to other files"
     except (OSError, KeyError):
         return "not a cell"
     if found["part"] != entry["part"] or found["id"] != entry["id"]:
         return f"it holds the cell {found['part']}-{found['id']}"
     return ""
+
+
+def _leads_out(cell: h5py.File, name: str) -> bool:
+    """Tell whether an entry of a cell would be read from elsewhere: HDF5 can name any file."""
+    if not isinstance(cell.get(name, getlink=True), h5py.HardLink):
+        return True
+    entry = cell[name]
+    if not isinstance(entry, h5py.Dataset):
+        return True  # a cell has no groups
+    return entry.is_virtual or entry.external is not None
 
 
 def mend_ledger(folder: Path) -> Ledger:

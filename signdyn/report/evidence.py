@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signdyn.records import write_bytes
-from signdyn.report.formats import Cell, Table, to_csv, to_latex, to_markdown
+from signdyn.report.formats import Cell, Markdown, Table, to_csv, to_latex, to_markdown
 from signdyn.report.numbers import format_number, format_p
 from signdyn.report.results import Experiment
 from signdyn.report.tables import Finding, effect_text
@@ -147,11 +147,14 @@ _VERDICTS = ("supported", "refuted", "inconclusive")
 def _machine(facts: Mapping[str, Any]) -> str:
     environment = facts.get("environment", {})
     names = ("device", "devices", "platform")
-    if not all(name in environment for name in (*names, "packages", "python")):
+    if not isinstance(environment, Mapping):
+        return "-"
+    packages = environment.get("packages")
+    if not isinstance(packages, Mapping) or not {*names, "python"} <= environment.keys():
         return "-"
     device, devices, platform = (environment[name] for name in names)
     return (
-        f"{device}, {devices} {platform} device(s), JAX {environment['packages'].get('jax')}, "
+        f"{device}, {devices} {platform} device(s), JAX {packages.get('jax')}, "
         f"Python {environment['python']}"
     )
 
@@ -189,7 +192,7 @@ def short_rule(bounds: Sequence[float | None]) -> str:
 def _linked(finding: Finding, figures: str) -> tuple[str, ...]:
     name = finding["figure"]
     path = f"{figures}/{finding['experiment']}/figures/{name}.svg"
-    return (*_readable(finding), f"[{name}]({path})" if name else "-")
+    return (*_readable(finding), Markdown(f"[{name}]({path})") if name else "-")
 
 
 def _name(finding: Finding) -> str:

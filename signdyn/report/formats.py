@@ -14,6 +14,12 @@ from signdyn.report.numbers import UNDEFINED, Number, format_number
 Cell = str | Number | bool | None
 
 
+class Markdown(str):
+    """Text that is Markdown already, such as a link; elsewhere it is text like any other."""
+
+    __slots__ = ()
+
+
 class Table(NamedTuple):
     """Names of the columns, and rows of as many cells; None and NaN are undefined."""
 
@@ -40,6 +46,8 @@ def to_markdown(table: Table) -> str:
 def to_csv(table: Table) -> str:
     """Return a table as CSV at full precision; NaN is ``nan``, None is empty.
 
+    Text that a spreadsheet would run as a formula gets an apostrophe in front.
+
     Example:
         >>> print(to_csv(Table(("arm", "loss"), [("raw, 1", 0.1), ("b", None)])), end="")
         arm,loss
@@ -48,9 +56,16 @@ def to_csv(table: Table) -> str:
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    for row in (table.columns, *table.rows):
+        writer.writerow([_no_formula(cell) for cell in row])
     return buffer.getvalue()
+
+
+def _no_formula(cell: Cell) -> Cell:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def to_latex(table: Table, *, alignment: str | None = None) -> str:
@@ -111,9 +126,11 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _markdown(text: str) -> str:
+    if isinstance(text, Markdown):
+        return text
     # An underscore inside a word starts no emphasis, and flip\_exact is hard to read.
     escaped = re.sub(r"([\\|<*`]|(?<!\w)_|_(?!\w))", r"\\\1", text)
-    return " ".join(escaped.split())
+    return " ".join(escaped.replace("](", "]\\(").split())  # no link, nor picture
 
 
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {

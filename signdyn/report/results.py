@@ -150,7 +150,8 @@ def _wrong_fields(entry: Any) -> list[str]:
     wrong += [key for key in ("n", "left_out") if not _is(full[key], int)]
     wrong += [key for key in _NUMBERS if not _is_number(full.get(key))]
     wrong += ["verdict"] if full["verdict"] not in VERDICTS else []
-    wrong += ["figure"] if not (full["figure"] is None or _is(full["figure"], str)) else []
+    if not (full["figure"] is None or (_is(full["figure"], str) and is_name(full["figure"]))):
+        wrong.append("figure")
     wrong += [] if _is_pair(full["bounds"]) else ["bounds"]
     wrong += ["values"] if not _is_list(full["values"], _is_number) else []
     wrong += ["questions"] if not _is_list(full["questions"], lambda text: _is(text, str)) else []
@@ -200,6 +201,9 @@ def _read_rates(path: Path, problems: list[str]) -> Mapping[str, float | None]:
         rates = read_json(path).get("false_support", {})
     except RecordsError as error:
         problems.append(str(error).replace(str(path.parent), path.parent.name))
+        return {}
+    if not isinstance(rates, dict):
+        problems.append(f"{path.parent.name}/calibration.json: its false_support cannot be used.")
         return {}
     wrong = [key for key, rate in rates.items() if not _is_number(rate)]
     problems += [f"{path.parent.name}/calibration.json: {key} is no rate." for key in wrong]
