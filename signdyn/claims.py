@@ -44,12 +44,14 @@ class Evidence(NamedTuple):
         p: As `decide` finds it by the claim's rule; NaN before, and where there is no test.
         kind: What the estimate is of the values: their mean, their geometric mean as ratios, or,
             with the range of the values as the interval, every single one.
+        left_out_why: Why seeds were left out, and how many for each reason; empty if none were.
     """
 
     interval: Interval
     values: tuple[float, ...] = ()
     p: float = float("nan")
     kind: Literal["mean", "ratio", "range"] = "mean"
+    left_out_why: str = ""
 
 
 class Rule(NamedTuple):
@@ -111,6 +113,7 @@ class Finding(NamedTuple):
             "confidence": interval.confidence,
             "n": interval.n,
             "left_out": interval.left_out,
+            "left_out_why": self.evidence.left_out_why,
             "p": self.evidence.p,
             "p_holm": self.p_holm,
             "verdict": self.verdict,
@@ -300,7 +303,7 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
         bounds = math.nan, math.nan, math.nan
     interval = Interval(*bounds, 1.0, len(finite), len(values) - len(finite))
     shown = tuple(values.tolist()) if len(values) <= 64 else ()
-    return Evidence(interval, shown, kind="range")
+    return Evidence(interval, shown, kind="range", left_out_why=_why_left_out(values))
 
 
 @checked
@@ -319,7 +322,8 @@ def ratio_evidence(numerator: np.ndarray, denominator: np.ndarray, *, seed: int 
     """
     logs = paired_log_ratio(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     interval = ratio_interval(numerator, denominator, seed=seed)
-    return Evidence(interval, tuple((2**logs).tolist()), kind="ratio")
+    why = _why_left_out(numerator, denominator, positive=True)
+    return Evidence(interval, tuple((2**logs).tolist()), kind="ratio", left_out_why=why)
 
 
 @checked
@@ -331,7 +335,22 @@ def mean_evidence(values: np.ndarray, *, seed: int = 0) -> Evidence:
         seed: Of the bootstrap.
     """
     values = np.asarray(values, np.float64)
-    return Evidence(paired_bootstrap(values, seed=seed), tuple(values.tolist()))
+    interval = paired_bootstrap(values, seed=seed)
+    return Evidence(interval, tuple(values.tolist()), left_out_why=_why_left_out(values))
+
+
+def _why_left_out(*values: np.ndarray, positive: bool = False) -> str:
+    """Return how many seeds have a value that is NaN, or else infinite, or else not positive."""
+    columns = np.stack([np.asarray(column, np.float64) for column in values])
+    undefined = np.isnan(columns).any(axis=0)
+    infinite = np.isinf(columns).any(axis=0) & ~undefined
+    odd = (columns <= 0).any(axis=0) & ~undefined & ~infinite
+    counts = {
+        "NaN (diverged or undefined)": undefined.sum(),
+        "infinite (never arrived)": infinite.sum(),
+        "not positive": odd.sum() if positive else 0,
+    }
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
 
 
 def decide(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Finding]:

@@ -320,3 +320,30 @@ def test_an_effect_of_a_factor_two_is_found():
     )
     assert decide([claim("a")], {"a": evidence})[0].verdict == SUPPORTED
     assert decide([claim("a", below(1.0))], {"a": evidence})[0].verdict == REFUTED
+
+
+def test_why_seeds_were_left_out_is_counted_by_reason():
+    values = np.array([1.0, NAN, np.inf, -1.0, 0.0, 2.0])
+    ones = np.ones(6)
+    both = "1 NaN (diverged or undefined), 1 infinite (never arrived)"
+    assert mean_evidence(values).left_out_why == both
+    assert exact_evidence(values).left_out_why == both
+    assert ratio_evidence(values, ones).left_out_why == f"{both}, 2 not positive"
+    assert ratio_evidence(ones, values).left_out_why == f"{both}, 2 not positive"
+    assert mean_evidence(ones).left_out_why == ratio_evidence(ones, ones).left_out_why == ""
+    evidence = ratio_evidence(np.where(values > 0, values, NAN), np.full(6, NAN))
+    assert evidence.left_out_why == "6 NaN (diverged or undefined)"  # a seed has one reason
+
+
+@pytest.mark.parametrize("gone", [NAN, np.inf])
+@pytest.mark.parametrize("finite", [0, 1, 2, MIN_SEEDS - 1])
+def test_a_claim_on_too_few_finite_seeds_is_inconclusive_whatever_they_say(finite, gone):
+    values = np.array([5.0] * finite + [gone] * (16 - finite))
+    rules = [above(1.0), below(1.0), above(9.0), below(9.0), within(1.0, 9.0), within(6.0, 9.0)]
+    claims = [Claim(f"c{i}", ("q",), "s", "x", rule) for i, rule in enumerate(rules)]
+    for evidence in (mean_evidence(values), ratio_evidence(values, np.ones(16))):
+        found = decide(claims, {claim.id: evidence for claim in claims})
+        assert {finding.verdict for finding in found} == {INCONCLUSIVE}
+        row = found[0].row()
+        assert (row["n"], row["left_out"]) == (finite, 16 - finite)
+        assert row["left_out_why"].startswith(f"{16 - finite} ")

@@ -20,6 +20,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "statistic": "",
     "confidence": None,
     "left_out": 0,
+    "left_out_why": "",
     "p": None,
     "p_holm": None,
     "control": False,
@@ -146,7 +147,11 @@ def _wrong_fields(entry: Any) -> list[str]:
     required = ("id", "sentence", "effect", "low", "high", "n", "verdict")
     wrong = [key for key in required if key not in entry]
     full = {"id": "", "sentence": "", "n": 0, "verdict": VERDICTS[0], **_DEFAULTS, **entry}
-    wrong += [key for key in ("id", "sentence", "rule", "statistic") if not _is(full[key], str)]
+    wrong += [
+        key
+        for key in ("id", "sentence", "rule", "statistic", "left_out_why")
+        if not _is(full[key], str)
+    ]
     wrong += [key for key in ("n", "left_out") if not _is(full[key], int)]
     wrong += [key for key in _NUMBERS if not _is_number(full.get(key))]
     wrong += ["verdict"] if full["verdict"] not in VERDICTS else []

@@ -138,7 +138,7 @@ def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
         ("Statistic", finding["statistic"]),
         ("p, uncorrected", number(format_p(finding["p"])) if defined(finding["p"]) else ""),
         ("Supports nothing", _false_support(finding)),
-        ("Seeds", f"{finding['n']} used, {finding['left_out']} left out"),
+        ("Seeds", _seeds(finding)),
         ("Per seed", _values(finding)),
         ("Settles", ", ".join(finding["questions"])),
         ("Figure", _figure_link(finding, experiment)),
@@ -149,6 +149,11 @@ def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
         if description:
             yield tag("dt", term)
             yield tag("dd", description)
+
+
+def _seeds(finding: Finding) -> str:
+    why = f": {finding['left_out_why']}" if finding["left_out_why"] else ""
+    return f"{finding['n']} used, {finding['left_out']} left out{why}"
 
 
 def _false_support(finding: Finding) -> str:
