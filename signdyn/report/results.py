@@ -155,7 +155,8 @@ def _wrong_fields(entry: Any) -> list[str]:
     wrong += [key for key in ("n", "left_out") if not _is(full[key], int)]
     wrong += [key for key in _NUMBERS if not _is_number(full.get(key))]
     wrong += ["verdict"] if full["verdict"] not in VERDICTS else []
-    if not (full["figure"] is None or (_is(full["figure"], str) and is_name(full["figure"]))):
+    figure = full["figure"]
+    if figure is not None and not (isinstance(figure, str) and is_name(figure)):
         wrong.append("figure")
     wrong += [] if _is_pair(full["bounds"]) else ["bounds"]
     wrong += ["values"] if not _is_list(full["values"], _is_number) else []
