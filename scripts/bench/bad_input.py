@@ -44,7 +44,8 @@ def count_bad_input(
     draw = (*(bad_commands.bad_command,) * 7, bad_commands.contradiction)
     lines = [draw[place % 8](rng) for place in range(number - number // 2)]
     calls = [bad_calls.bad_call(rng) for _ in range(number // 2)]
-    apart = lines[::PROCESS_EVERY]
+    # no process can be given a NUL
+    apart = [line for line in lines if "\0" not in "".join(line.words)][::PROCESS_EVERY]
     told = [(line, bad_commands.problem_of(line, bad_commands.here)) for line in lines]
     with ThreadPoolExecutor(num_cores()) as pool:
         problems = pool.map(
