@@ -29,6 +29,7 @@ from signdyn.analysis.layer_algebra import (
 )
 from signdyn.analysis.layers import Layer, gram_of_layers, layer_factor
 from signdyn.analysis.natural import natural_gradient
+from signdyn.checks import checked
 
 MAX_PRODUCTS = 512
 """More products than that are not tried before a factorization, whatever it costs."""
@@ -40,6 +41,7 @@ MAX_CORRECTIONS = 32
 """Products that are tried with a Cholesky factor as preconditioner."""
 
 
+@checked
 def natural_gradient_of_layers(
     layers: Mapping[str, Layer],
     matrices: Mapping[str, Float[Array, "_parameter _unit"]],
