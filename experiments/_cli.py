@@ -56,7 +56,10 @@ def run(
                 plan = prepare(config_from_flags(config_type, presets, flags.FLAGS))
             except ValueError as error:
                 refuse(str(error))
-            execute(plan)
+            try:
+                execute(plan)
+            except UsageError as error:  # what shows only when the programs are traced
+                refuse(str(error))
 
     app.run(main, flags_parser=_parse)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "matfree", "numpy", "scipy", "xarray")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "xarray")
 
 
 def environment() -> dict[str, Any]:

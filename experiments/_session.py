@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments._cli import Options, configure_jax, num_cores, option
+from experiments._cli import Options, UsageError, configure_jax, num_cores, option
 from experiments._environment import environment
 from experiments._progress import SweepProgress
 from signdyn.locks import Hold
+from signdyn.memory import free_bytes, peak_bytes
 from signdyn.records import order_ledger, read_json, write_json
 from signdyn.resume import (
     Group,
@@ -26,7 +27,7 @@ from signdyn.resume import (
     plan_cells,
     run_group,
 )
-from signdyn.run_folder import check_run, open_run
+from signdyn.run_folder import check_run, forget_run, open_run
 from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
 
 MEASURED_RATE = 1.5e10
@@ -175,7 +176,6 @@ class Session:
             jobs: Each job with its number of variants.
             describe: The experiment's question, one line.
         """
-        self.open()
         self._num_parts = {job.group.name: self._parts_of(job) for job, _ in jobs}
         self._announced = [self._in_parts(job.group) for job, _ in jobs]
         self._brief = {job.group.name for job, _ in jobs if job.brief}
@@ -191,12 +191,14 @@ class Session:
         if devices[0].platform == "cpu":
             seconds += flop / (MEASURED_RATE * cores)
         largest = max((job for job, _ in jobs), key=lambda job: job.steps)
-        megabytes = self._call_bytes(self._in_parts(largest.group)) / 2**20
+        needed = self._needed_bytes(self._in_parts(largest.group))
+        self._check_memory(largest.group, needed)
+        self.open()
         print(f"{self.name}: {describe}")
         print(
             f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
             f"replica-steps, {len(devices)} {devices[0].platform} device(s) in blocks of "
-            f"{self.layout.block}, {megabytes:,.0f} MiB a call, about {max(seconds / 60, 0.1):.1f} "
+            f"{self.layout.block}, {needed / 2**20:,.0f} MiB, about {max(seconds / 60, 0.1):.1f} "
             f"min -> {self.folder}",
             flush=True,
         )
@@ -221,8 +223,13 @@ class Session:
                 on_block=lambda replicas, seconds: self._advance(progress, replicas * steps),
                 on_damage=self._tell_damage,
             )
-        except BaseException:
+        except BaseException as error:
             self._pool.shutdown(wait=False, cancel_futures=True)  # else the end waits for all
+            if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
+                raise UsageError(
+                    f"--block={self.layout.block} ran out of memory in {group.name!r}; a smaller "
+                    "block needs another --out, for it decides the files"
+                ) from error
             raise
         self._order += (cell.id for cell in plan_cells(group, variants, self.layout))
         order_ledger(self.folder, self._order)
@@ -308,6 +315,7 @@ class Session:
                 program = self._compile_parts(group, options)
             else:
                 traced = self._traced.pop(group.name, None) or self._trace(group)
+                self._check_memory(group, peak_bytes(traced.jaxpr))
                 program = traced.lower().compile(options)
         self._compile_seconds.append(time.monotonic() - begun)
         return program
@@ -346,7 +354,21 @@ class Session:
         hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), group.example)
         return jax.tree.map(batched, (draw, hyper))
 
-    def _call_bytes(self, group: Group) -> int:
+    def _needed_bytes(self, group: Group) -> int:
         traced = self._traced[group.name] = self._trace(group)  # kept, to be compiled
-        leaves = jax.tree.leaves((self._arguments(group), traced.out_info))
-        return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+        return peak_bytes(traced.jaxpr)
+
+    def _check_memory(self, group: Group, needed: int) -> None:
+        """Raise `UsageError` if a program will not fit; the block decides files, so it stays."""
+        layout = self.layout
+        free = free_bytes(layout.devices[0])
+        if free is None or needed <= free:
+            return
+        fits = layout.block * free // needed
+        forget_run(self.folder)
+        advice = f"--block={fits}" if fits else "fewer --devices or a smaller network"
+        raise UsageError(
+            f"--block={layout.block} needs about {needed / 2**30:,.1f} GiB for {group.name!r} on "
+            f"{len(layout.devices)} device(s), and {free / 2**30:,.1f} GiB are free; about "
+            f"{advice} would fit"
+        )

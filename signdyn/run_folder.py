@@ -4,6 +4,7 @@ May import: files, locks.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
         text = str(cannot_write(folder, error)).rstrip(".")
         raise RecordsError(f"{text}; name another folder with --out.") from error
     return hold
+
+
+def forget_run(folder: Path) -> None:
+    """Remove a folder in which no result was written yet, so that another run may have its name."""
+    cells = folder / "cells"
+    if (folder / "ledger.jsonl").exists() or (cells.is_dir() and any(cells.iterdir())):
+        return
+    with suppress(OSError):  # whatever else is there stays
+        (folder / "run.json").unlink(missing_ok=True)
+        (folder / LOCK_NAME).unlink(missing_ok=True)
+        cells.rmdir()
+        folder.rmdir()
 
 
 def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("checks", "types", "files"),
+    ("checks", "types", "files", "memory"),
     ("locks",),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
     ("checkpoints", "records", "run_folder"),
@@ -40,7 +40,11 @@ INNER_LAYERS = {
         ("natural", "spectrum"),
         ("layer_natural",),
     ),
-    "signdyn.data": (("check", "dataset", "digits_builder"), ("digits", "npz", "toys"), ("loading",)),
+    "signdyn.data": (
+        ("check", "dataset", "digits_builder"),
+        ("digits", "npz", "toys"),
+        ("loading",),
+    ),
     "signdyn.models": (
         ("convolution", "norms"),
         ("layers", "taps", "traces"),

@@ -1,9 +1,8 @@
 """Lanczos, and what of its result has a meaning once the Krylov space is exhausted.
 
-Not matfree's, for two reasons: it keeps the products, so that residuals are true ones without a
-product more, and it reads only those vectors of the basis that are there, once; what that saves is
-in the races fisher_top_* and fisher_density_* of scripts.bench.run. Tests compare the two. Private
-to signdyn.analysis. May import JAX.
+Not matfree's, for it keeps the products, so that residuals are true ones without a product more;
+and it reads only those vectors of the basis that are there, once. Tests compare the two. Private to
+signdyn.analysis. May import JAX.
 """
 
 from collections.abc import Callable

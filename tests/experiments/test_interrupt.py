@@ -50,15 +50,17 @@ time.sleep(60)
 def start(program, *words, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-c", program, *words]
+    # a shell's background jobs are born deaf to Ctrl-C, and this process may be one
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         **options,
     )
+    signal.signal(signal.SIGINT, own)
     assert process.stderr.readline() == "ready\n"
     return process
 

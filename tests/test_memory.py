@@ -1,0 +1,118 @@
+"""Memory a program will need: against hand counts, and against what XLA allots when compiled."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from signdyn import memory
+from signdyn.data import load
+from signdyn.likelihoods import categorical
+from signdyn.memory import free_bytes, peak_bytes
+from signdyn.models.mlp import MLP
+from signdyn.sweeps import block_program
+from signdyn.training import Hyper, Structure, make_train_fn
+
+KB = 1000
+LINE = jnp.zeros(250, jnp.float32)  # 1 kB
+
+
+def line_for_line(x):
+    for _ in range(9):
+        x = jnp.sin(x)
+    return x
+
+
+def body(carry, x):
+    spread = jnp.sin(carry)[:, None] * jnp.ones(10, jnp.float32)  # 10 kB
+    return carry + jnp.sum(spread, axis=1), jnp.sum(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "least", "most"),
+    [
+        (lambda x: x, 1, 1),
+        (jnp.sin, 2, 2),
+        (line_for_line, 3, 3),  # argument, the line before, the line after
+        (lambda x: lax.scan(body, x, jnp.zeros((7, 250), jnp.float32))[0], 1 + 1 + 7 + 10, 27),
+        (jax.jit(line_for_line), 3, 3),
+        (lambda x: lax.cond(x[0] > 0, lambda: x, lambda: line_for_line(x)), 3, 4),
+    ],
+)
+def test_arrays_are_counted_while_they_are_needed(function, least, most):
+    found = peak_bytes(jax.make_jaxpr(function)(LINE)) / KB
+    assert least - 0.1 <= found <= most + 0.1
+
+
+def test_what_is_made_in_a_loop_is_counted_once_whatever_the_number_of_turns():
+    def loop(turns):
+        return jax.make_jaxpr(lambda x: lax.scan(body, x, None, length=turns)[0])
+
+    def body(carry, _):
+        return body_of(carry), None
+
+    def body_of(carry):
+        return jnp.sum(jnp.sin(carry)[:, None] * jnp.ones(10, jnp.float32), axis=1)
+
+    assert peak_bytes(loop(3)(LINE)) == peak_bytes(loop(3000)(LINE))
+
+
+def program(block, width, devices=1, units=32):
+    structure = Structure(MLP((units,), 10), categorical(), steps=10, batch_size=16)
+    train = make_train_fn(structure, load("digits"))
+    draw = jax.eval_shape(train.draw, jax.random.key(0))
+    hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), Hyper(0.1))
+    rows = block * devices
+    arguments = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), (draw, hyper)
+    )
+    laid_out = block_program(train, block=block, width=width, devices=jax.local_devices()[:devices])
+    return laid_out.trace(*arguments)
+
+
+@pytest.mark.parametrize(("block", "width"), [(16, 1), (16, 16)])
+def test_what_is_told_before_compiling_is_what_xla_allots_within_a_factor_of_two(block, width):
+    traced = program(block, width)
+    allotted = traced.lower().compile({"xla_backend_optimization_level": 0}).memory_analysis()
+    needed = (
+        allotted.argument_size_in_bytes
+        + allotted.output_size_in_bytes
+        + allotted.temp_size_in_bytes
+    )
+    assert 0.5 < peak_bytes(traced.jaxpr) / needed < 2.0
+
+
+def test_replicas_that_run_together_need_more_than_one_after_the_other():
+    together, in_turn = (peak_bytes(program(16, width).jaxpr) for width in (16, 1))
+    assert together > 3 * in_turn
+
+
+@pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two host devices")
+def test_host_devices_share_their_memory():
+    one, two = (peak_bytes(program(16, 16, devices).jaxpr) for devices in (1, 2))
+    assert two == pytest.approx(2 * one, rel=0.2)
+
+
+def test_an_accelerator_tells_what_it_has_and_one_that_does_not_is_not_guessed_at():
+    full = SimpleNamespace(
+        platform="gpu", memory_stats=lambda: {"bytes_limit": 100, "bytes_in_use": 30}
+    )
+    assert free_bytes(full) == 70
+    assert free_bytes(SimpleNamespace(platform="gpu", memory_stats=lambda: None)) is None
+
+
+def test_a_control_group_that_leaves_less_decides(monkeypatch):
+    there = free_bytes(jax.devices("cpu")[0])
+    assert there is not None
+    assert there > 0
+    monkeypatch.setattr(memory, "_group_limits", lambda: iter([12345]))
+    assert free_bytes(jax.devices("cpu")[0]) == 12345
+
+
+def test_an_array_of_keys_has_a_size():
+    keys = jax.random.split(jax.random.key(0), 10)
+    assert peak_bytes(jax.make_jaxpr(lambda keys: keys)(keys)) == 80
+    assert np.asarray(jax.random.key_data(keys)).nbytes == 80
