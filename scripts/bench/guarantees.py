@@ -19,33 +19,41 @@ BEGIN, END = "<!-- torture: begin -->\n", "<!-- torture: end -->\n"
 
 
 def totals(record: Mapping[str, Any]) -> Table:
-    """Return what was tried and what came of it, in one line a kind."""
-    kills = record["kills"]
+    """Return what was tried and what came of it, a line a kind."""
+    kills, bad = record["kills"], record["bad_inputs"]
     damages = [*record["damages"], *record["troubles"]]
-    outcomes = [row["outcome"] for row in damages]
-    refused = sum(outcome == "refused" for outcome in outcomes)
-    bad = record["bad_inputs"]
+    refused = sum(row["outcome"] == "refused" for row in damages)
     rows = [
-        ("kills tried", kills["tried"]),
-        ("files compared after them", kills["files_compared"]),
-        ("bytes differing", kills["bytes_differing"]),
-        ("tracebacks", kills["tracebacks"]),
-        ("damages tried", len(damages)),
-        ("found, or mended in silence where nothing but a drawing was lost", found(damages)),
-        ("mended, to the bytes of a run left alone", len(damages) - refused),
-        ("refused, nothing changed", refused),
-        ("bytes differing", sum(row["bytes_differing"] for row in damages)),
-        ("tracebacks", sum(row["tracebacks"] for row in damages)),
-        ("bad inputs tried", bad["tried"]),
-        ("accepted, or not refused in one sentence", bad["wrong"]),
-        ("tracebacks", bad["tracebacks"]),
+        (
+            "kills",
+            kills["tried"],
+            "-",
+            f"{kills['files_compared']} files of {kills['folders']} folders",
+            "-",
+            kills["bytes_differing"],
+            kills["tracebacks"],
+        ),
+        (
+            "damages",
+            len(damages),
+            sum(row["is_named"] for row in damages),
+            len(damages) - refused,
+            refused,
+            sum(row["bytes_differing"] for row in damages),
+            sum(row["tracebacks"] for row in damages),
+        ),
+        (
+            "bad inputs",
+            bad["tried"],
+            bad["tried"] - bad["wrong"] - bad["tracebacks"],
+            "-",
+            bad["tried"] - bad["wrong"] - bad["tracebacks"],
+            "-",
+            bad["tracebacks"],
+        ),
     ]
-    return Table(("", "number"), rows)
-
-
-def found(damages: list[Mapping[str, Any]]) -> int:
-    """Return how many damages were named by the run that met them, or need no name."""
-    return sum(row["is_named"] for row in damages)
+    columns = ("", "tried", "found", "repaired", "refused", "bytes differing", "tracebacks")
+    return Table(columns, [tuple(str(cell) for cell in row) for row in rows])
 
 
 def kills_table(kills: Mapping[str, Any]) -> Table:
@@ -69,7 +77,7 @@ def damages_table(record: Mapping[str, Any]) -> Table:
     rows = [
         (
             row["damage"],
-            "-" if row["is_silent"] else "yes" if row["is_named"] else "**no**",
+            "-" if row["is_silent"] else "yes" if row["is_named"] else "NO",
             row["outcome"],
             row["bytes_differing"],
         )
@@ -82,15 +90,18 @@ def section(record: Mapping[str, Any]) -> str:
     """Return the part of the page between the markers."""
     machine, kills = record["machine"], record["kills"]
     signals = ", ".join(f"{count} {name}" for name, count in sorted(kills["by_signal"].items()))
+    silent = sum(row["is_silent"] for row in record["damages"])
     return "\n".join(
         [
             f"`{record['command']}`, seed {record['seed']}, on {machine['cores']} cores of "
-            f"{machine['cpu']}, Python {machine['python']}. The run is "
+            f"{machine['cpu']}, Python {machine['python']}. The run is",
             f"`{record['experiment']}`, {record['files']} files.",
             "",
             to_markdown(totals(record)),
-            f"Kills by signal: {signals}; {kills['folders']} folders, each killed a few times and "
-            "then run to its end, every second one with nothing compiled before.",
+            f"Kills by signal: {signals}; a folder's run was killed a few times before it came to",
+            "its end, in every second folder with nothing compiled before. Of the damages, "
+            f"{silent} are to",
+            "what every run writes anew, and need no word.",
             "",
             to_markdown(kills_table(kills)),
             to_markdown(damages_table(record)),

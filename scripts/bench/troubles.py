@@ -174,7 +174,7 @@ def torn_cache(subject: Subject, rng: random.Random) -> Found:
 
 
 TROUBLES: Mapping[str, Callable[[Subject, random.Random], Found]] = {
-    "a full disk (`ulimit -f`) while it runs": small_files,
+    "a full disk (ulimit -f) while it runs": small_files,
     "a full disk (tmpfs) while it runs": full_disk,
     "a full disk under its output": full_output,
     "a reader of its output that leaves": reader_leaves,
