@@ -98,16 +98,21 @@ def parse_config(
     return config_from_flags(config_type, presets, values)
 
 
-def configure_jax(devices: int) -> None:
+def configure_jax(devices: int, *, deterministic: bool = False) -> None:
     """Make ``devices`` host devices of the CPU's cores and keep compiled programs on disk.
 
     Must run before JAX touches a backend. On CPU a device is one core's worth of replicas:
     seeds spread over host devices run faster than one wide program, and a product that is not
     split over threads gives the same bits however many cores there are.
+
+    Args:
+        devices: Number of host devices.
+        deterministic: Whether GPUs may use only what gives the same bits in every run. CPUs do
+            anyway.
     """
-    xla_flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_multi_thread_eigen" not in xla_flags:
-        os.environ["XLA_FLAGS"] = f"{xla_flags} --xla_cpu_multi_thread_eigen=false".strip()
+    _add_xla_flag("xla_cpu_multi_thread_eigen", "false")
+    if deterministic:
+        _add_xla_flag("xla_gpu_deterministic_ops", "true")
     import jax
 
     # cannot change once a backend is up
@@ -117,6 +122,13 @@ def configure_jax(devices: int) -> None:
     guard_cache(Path(folder))
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _add_xla_flag(name: str, value: str) -> None:
+    """Set a flag of XLA's, unless the user has."""
+    there = os.environ.get("XLA_FLAGS", "")
+    if name not in there:
+        os.environ["XLA_FLAGS"] = f"{there} --{name}={value}".strip()
 
 
 def compilation_cache() -> str:

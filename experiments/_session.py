@@ -73,6 +73,9 @@ class CommonConfig(Options):
     block: int = option(
         32, "Replicas that a device runs in one call; decides the files.", minimum=1, maximum=65536
     )
+    deterministic: bool = option(
+        False, "Keep GPUs to what gives the same bits in every run; CPUs do anyway."
+    )
     checkpoint_seconds: float = option(
         60.0,
         "Seconds, at least, between checkpoints inside a block that takes long.",
@@ -87,7 +90,7 @@ NOT_IN_CONFIG = ("out", "devices", "checkpoint_seconds")
 
 def start_jax(config: CommonConfig) -> None:
     """Set JAX up as the options say; before any backend is touched."""
-    configure_jax(config.devices or num_cores())
+    configure_jax(config.devices or num_cores(), deterministic=config.deterministic)
 
 
 class Job(NamedTuple):

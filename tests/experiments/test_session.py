@@ -1,5 +1,6 @@
 """What a session decides before anything is compiled: memory, and parts of long blocks."""
 
+import os
 import re
 
 import jax
@@ -8,7 +9,14 @@ import pytest
 
 from experiments import _session
 from experiments._cli import UsageError
-from experiments._session import MEASURED_RATE, PART_SECONDS, CommonConfig, Job, Session
+from experiments._session import (
+    MEASURED_RATE,
+    PART_SECONDS,
+    CommonConfig,
+    Job,
+    Session,
+    start_jax,
+)
 from signdyn.data import load
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
@@ -109,3 +117,14 @@ def test_the_seconds_between_checkpoints_are_no_part_of_the_configuration(tmp_pa
     text = (tmp_path / "toy" / "run.json").read_text()
     assert not re.search("checkpoint", text)
     run(session(tmp_path, checkpoint_seconds=5.0), JOBS[2.5])  # nothing is refused or redone
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_deterministic_keeps_gpus_to_deterministic_operations(monkeypatch, deterministic):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    monkeypatch.setattr("experiments._cli.guard_cache", lambda folder: None)
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    start_jax(CommonConfig(deterministic=deterministic))
+    expected = ["--xla_cpu_multi_thread_eigen=false"]  # the user's own, once
+    expected += ["--xla_gpu_deterministic_ops=true"] * deterministic
+    assert os.environ["XLA_FLAGS"].split() == expected
