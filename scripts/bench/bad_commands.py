@@ -113,7 +113,9 @@ def _left_over(rng: random.Random, field: Any, _: Sequence[Any]) -> tuple[list[s
 
 
 def _without_value(_: random.Random, field: Any, __: Sequence[Any]) -> tuple[list[str], str]:
-    return [f"--{field.name}"], f"--{field.name}"
+    # a truth needs none
+    value = "=maybe" if isinstance(field.default, bool) else ""
+    return [f"--{field.name}{value}"], f"--{field.name}"
 
 
 def _bad_folder(rng: random.Random, _: Any, fields: Sequence[Any]) -> tuple[list[str], str]:
