@@ -96,7 +96,7 @@ DENSITIES = [
             ),
         ),
         bounds=(*at_least(1.0, "matfree"), *at_least(7.0, "hessian-eigenthings")),
-        tolerance={"effective": 1e-4},  # of the same probes
+        tolerance={"effective": 5e-4},  # of the same probes; float32, lambda down to the damping
     )
     for name, case, count, way in (
         ("small", SMALL, NUM_SMALL, "matrix"),
