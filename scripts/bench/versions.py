@@ -36,6 +36,7 @@ def numbers(width: int) -> dict[str, list[Any]]:
     from signdyn.data import load
     from signdyn.likelihoods import categorical
     from signdyn.models.mlp import MLP
+    from signdyn.models.taps import linen_tapped
     from signdyn.sweeps import replica_keys, run_sweep, stack_hypers
     from signdyn.training import Hyper, Structure, make_train_fn
 
@@ -67,9 +68,7 @@ def numbers(width: int) -> dict[str, list[Any]]:
 
     @jax.jit
     def top(params: Any) -> Any:
-        return fisher_spectrum(
-            lambda p, x: model.apply({"params": p}, x), categorical(), params, x
-        ).eigenvalues[0]
+        return fisher_spectrum(linen_tapped(model), categorical(), params, x).eigenvalues[0]
 
     plain = jax.tree.map(lambda leaf: leaf[:SEEDS], trajectory.params)
     tops = [top(jax.tree.map(lambda leaf, i=i: leaf[i], plain)) for i in range(SEEDS)]
