@@ -143,7 +143,6 @@ def example_sign_coherence(
         [[ 1. nan]
          [ 0.  0.]]
     """
-    _require_equal_examples("example_sign_coherence", inputs, deltas)
     return _where_delta_has_a_sign(_coherence(inputs, axis=1), deltas)
 
 
@@ -171,7 +170,6 @@ def mean_example_sign_coherence(
         >>> print(mean_example_sign_coherence(inputs, jnp.array([[-3.0, 0.0], [1.0, 1.0]])))
         0.33333334
     """
-    _require_equal_examples("mean_example_sign_coherence", inputs, deltas)
     coherence = _coherence(inputs, axis=1)
     has_sign = (jnp.abs(deltas) > 0).astype(coherence.dtype)
     often = jnp.where(jnp.isnan(coherence), 0.0, _sum_of_signs(has_sign, 1))
@@ -204,7 +202,6 @@ def example_sign_unanimity(
         [[ 1. nan]
          [ 0.  0.]]
     """
-    _require_equal_examples("example_sign_unanimity", inputs, deltas)
     return _where_delta_has_a_sign(_unanimity(inputs, axis=1), deltas)
 
 
@@ -424,14 +421,6 @@ def _sum_of_signs(signs: Array, axis: int | Sequence[int] | None) -> Array:
     ones = jnp.ones([signs.shape[place] for place in axes], signs.dtype)
     contracted = (axes, tuple(range(len(axes))))
     return jax.lax.dot_general(signs, ones, (contracted, ((), ())), precision="highest")
-
-
-def _require_equal_examples(name: str, inputs: Array, deltas: Array) -> None:
-    if inputs.shape[0] != deltas.shape[0]:
-        raise ValueError(
-            f"{name}: expected inputs [example, fan_in] and deltas [example, unit] of the same "
-            f"examples, got {inputs.shape=} and {deltas.shape=}; pass both for one batch."
-        )
 
 
 def _where_delta_has_a_sign(of_input: Array, deltas: Array) -> Array:

@@ -45,7 +45,7 @@ from signdyn.models.mlp import MLP
 from signdyn.models.traces import init_params
 from signdyn.records import load
 
-SEEDS, WIDTHS, STEPS = 2, (8, 4), 6
+SEEDS, WIDTHS, STEPS = 2, (8, 4), 8
 
 # Compiling is all that takes time here, and emitters of fusions are half of that.
 LEVEL = {"xla_backend_optimization_level": 0}

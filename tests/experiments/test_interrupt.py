@@ -50,8 +50,8 @@ time.sleep(60)
 def start(program, *words, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-c", program, *words]
-    # a shell's background jobs are born deaf to Ctrl-C, and this process may be one
-    own = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # a shell's background jobs are born deaf to Ctrl-C, and what nohup starts to SIGHUP
+    own = {number: signal.signal(number, lambda *_: None) for number in NAMES}
     process = subprocess.Popen(
         command,
         env=environment,
@@ -60,7 +60,8 @@ def start(program, *words, **options):
         text=True,
         **options,
     )
-    signal.signal(signal.SIGINT, own)
+    for number, handler in own.items():
+        signal.signal(number, handler)
     assert process.stderr.readline() == "ready\n"
     return process
 

@@ -50,9 +50,9 @@ def place(tmp_path_factory):
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    # the page and run.json tell the wall time
+    # the page, run.json and the lock tell when
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file()]
-    times = ("ledger.jsonl", "run.json", "report.html")
+    times = ("ledger.jsonl", "run.json", "report.html", ".lock")
     return {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.name not in times}
 
 
@@ -118,7 +118,7 @@ def test_the_same_command_again_computes_nothing_and_changes_nothing(place):
     victim.write_bytes(victim.read_bytes()[:-100])
     done = run(*TOY, *words, cache=place / "cache")
     assert done.returncode == 0, done.stderr
-    assert f"redoing what is damaged: {victim.name} (checksum differs)" in done.stdout
+    assert f"redone where needed: {victim.name} (checksum differs)" in done.stdout
     assert files(place / "1") == before
     assert len((place / "1" / "sign_flip" / "ledger.jsonl").read_bytes().splitlines()) == len(
         ledger.splitlines()
