@@ -201,8 +201,8 @@ class Session:
         print(
             f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
             f"replica-steps, {len(devices)} {devices[0].platform} device(s) in blocks of "
-            f"{self.layout.block}, {needed / 2**20:,.0f} MiB, about {max(seconds / 60, 0.1):.1f} "
-            f"min -> {self.folder}",
+            f"{self.layout.block}, {needed / 2**20:,.0f} MiB of memory, about "
+            f"{max(seconds / 60, 0.1):.1f} min -> {self.folder}",
             flush=True,
         )
 
