@@ -90,7 +90,6 @@ def test_replicas_that_run_together_need_more_than_one_after_the_other():
     assert together > 3 * in_turn
 
 
-@pytest.mark.skipif(jax.local_device_count() < 2, reason="needs two host devices")
 def test_host_devices_share_their_memory():
     one, two = (peak_bytes(program(16, 16, devices).jaxpr) for devices in (1, 2))
     assert two == pytest.approx(2 * one, rel=0.2)
