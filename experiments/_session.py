@@ -22,6 +22,7 @@ from signdyn.resume import (
     Group,
     Layout,
     Variant,
+    forget_states,
     group_programs,
     keep_states,
     plan_cells,
@@ -270,6 +271,7 @@ class Session:
         """Add wall time and time of compiling to run.json, if anything ran; let threads go."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.open().check()
+        forget_states(self.folder)
         path = self.folder / "run.json"
         content = read_json(path)
         if self._cells_run or "wall_seconds" not in content:
@@ -314,11 +316,11 @@ class Session:
         on_cpu = self.layout.devices[0].platform == "cpu"
         options = self._compiler_options(group) if on_cpu else None
         with self.precision():
+            traced = self._traced.pop(group.name, None) or self._trace(group)
+            self._check_memory(group, peak_bytes(traced.jaxpr))
             if group.num_parts > 1:
                 program = self._compile_parts(group, options)
             else:
-                traced = self._traced.pop(group.name, None) or self._trace(group)
-                self._check_memory(group, peak_bytes(traced.jaxpr))
                 program = traced.lower().compile(options)
         self._compile_seconds.append(time.monotonic() - begun)
         return program
@@ -335,6 +337,7 @@ class Session:
         return keep_states(
             self.folder,
             group,
+            self.layout,
             compiled,
             jitted,
             seconds=self._checkpoint_seconds,

@@ -60,7 +60,7 @@ def save_state(folder: Path, name: str, part: int, arrays: Sequence[np.ndarray])
     Raises:
         RecordsError: If it cannot be written; the older state is then still there.
     """
-    import orbax.checkpoint as ocp  # .7 s, and only long runs need it
+    import orbax.checkpoint as ocp  # slow to import, and only long runs need it
 
     place = folder / name / str(part)
     with WRITING:
@@ -118,7 +118,7 @@ def load_state(
     return Saved(part, arrays)
 
 
-def remove_states(folder: Path, prefix: str) -> None:
+def remove_states(folder: Path, prefix: str = "") -> None:
     """Remove the states whose names begin so, and the folder if those were the last."""
     with WRITING:
         for path in folder.glob(f"{prefix}*"):

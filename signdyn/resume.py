@@ -88,21 +88,12 @@ def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> lis
         [[0, 1], [2]]
     """
     rows = [(variant, seed) for variant in variants for seed in layout.seeds]
-    settings = ("jax_enable_x64", "jax_default_matmul_precision")
-    numerics = [getattr(jax.config, name) for name in settings]
-    numerics += sorted({device.platform for device in layout.devices})
+    common = _identity(group, layout)
     cells = []
     for index in range(num_blocks(len(rows), layout.block)):
         own = rows[index * layout.block : (index + 1) * layout.block]
         identity = {
-            "group": group.identity,
-            **({"num_parts": group.num_parts} if group.num_parts > 1 else {}),
-            "part": group.part,
-            "root": layout.root,
-            "block": layout.block,
-            "width": layout.width,
-            "jax": jax.__version__,
-            "numerics": numerics,
+            **common,
             "replicas": [
                 [dict(v.labels), _numbers(v.hyper), v.seed_offset, seed] for v, seed in own
             ],
@@ -110,6 +101,22 @@ def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> lis
         replicas = [Replica(seed, variant.labels) for variant, seed in own]
         cells.append(Cell(content_id(jsonable(identity)), replicas))
     return cells
+
+
+def _identity(group: Group, layout: Layout) -> dict[str, Any]:
+    """Return what decides the numbers of all the group's cells, and of their states."""
+    settings = ("jax_enable_x64", "jax_default_matmul_precision")
+    numerics = [getattr(jax.config, name) for name in settings]
+    return {
+        "group": group.identity,
+        **({"num_parts": group.num_parts} if group.num_parts > 1 else {}),
+        "part": group.part,
+        "root": layout.root,
+        "block": layout.block,
+        "width": layout.width,
+        "jax": jax.__version__,
+        "numerics": numerics + sorted({device.platform for device in layout.devices}),
+    }
 
 
 def run_group(
@@ -143,14 +150,13 @@ def run_group(
     for index in sorted(skip):
         on_block(len(cells[index].replicas), 0.0)
     if len(skip) == len(cells):
-        remove_states(folder / CHECKPOINTS, states_prefix(group))
         return 0
     seeds = [v.seed_offset + s for v in variants for s in layout.seeds]
     hypers = _stacked(group, [v.hyper for v in variants for _ in layout.seeds])
     compiled = None if program is None else program()
     if compiled is None and group.num_parts > 1:
         jitted = group_programs(group, layout)
-        compiled = keep_states(folder, group, jitted, jitted, seconds=math.inf)
+        compiled = keep_states(folder, group, layout, jitted, jitted, seconds=math.inf)
     blocks = run_blocks(
         group.train_fn,
         replica_keys(layout.root, seeds),
@@ -167,7 +173,8 @@ def run_group(
         variables = group.tabulate(block.trajectory)
         write_cell(folder, group.part, cell.id, cell.replicas, variables, block.seconds)
         on_block(len(cell.replicas), block.seconds)
-    remove_states(folder / CHECKPOINTS, states_prefix(group))
+    if isinstance(compiled, StagedProgram):
+        compiled.forget()
     return len(cells) - len(skip)
 
 
@@ -183,26 +190,30 @@ def group_programs(group: Group, layout: Layout) -> Programs:
 
 
 def keep_states(
-    folder: Path, group: Group, compiled: Programs, jitted: Programs, **options: Any
+    folder: Path,
+    group: Group,
+    layout: Layout,
+    compiled: Programs,
+    jitted: Programs,
+    **options: Any,
 ) -> StagedProgram:
     """Return the group's program, which keeps its states in the run's folder.
 
     Args:
         folder: The run's folder.
         group: Of several parts.
+        layout: As for `run_group`.
         compiled: Its programs.
         jitted: From `group_programs`.
         options: Of `signdyn.staged.StagedProgram`.
     """
-    told = states_prefix(group)
+    told = content_id(jsonable(_identity(group, layout)))
     return StagedProgram(compiled, jitted, folder / CHECKPOINTS, told=told, **options)
 
 
-def states_prefix(group: Group) -> str:
-    """Return what the names of a group's states begin with: what decides them but its data."""
-    return content_id(
-        jsonable({"group": group.identity, "part": group.part, "jax": jax.__version__})
-    )
+def forget_states(folder: Path) -> None:
+    """Remove what is left of states in a run's folder, once all of its cells are there."""
+    remove_states(folder / CHECKPOINTS)
 
 
 def _stacked(group: Group, hypers: Sequence[Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from signdyn.checkpoints import digest, load_state, save_state
+from signdyn.checkpoints import digest, load_state, remove_states, save_state
 from signdyn.sweeps import replica_program
 from signdyn.training import TrainFn
 
@@ -102,7 +102,7 @@ class StagedProgram:
         jitted: The same before they were compiled, which tell shapes.
         folder: For the states; see `signdyn.checkpoints.remove_states`.
         seconds: Between states, at least; infinite for none.
-        told: What else decides the numbers, in a word: their names begin with it.
+        told: What else decides the numbers, in a word.
         on_part: Called with (finished parts, number of parts) after each.
         on_damage: Called with what is wrong with a state that is there.
     """
@@ -121,11 +121,13 @@ class StagedProgram:
         self._programs, self._jitted = programs, jitted
         self._folder, self._seconds, self._told = folder, seconds, told
         self._on_part, self._on_damage = on_part, on_damage
+        self._last: str | None = None
 
     def __call__(self, draws: Any, hypers: Any) -> Any:
         """Return the results of all replicas, once they are there."""
+        self.forget()
         programs = self._programs
-        name = self._name(draws, hypers)
+        name = self._last = self._name(draws, hypers)
         part, state, kept = self._restored(name, draws, hypers) or (
             0,
             programs.begin(draws, hypers),
@@ -143,6 +145,12 @@ class StagedProgram:
                 save_state(self._folder, name, part, arrays)
                 kept, last = [joined], time.monotonic()
         return programs.finish(draws, hypers, state, _joined(kept))
+
+    def forget(self) -> None:
+        """Remove the state of the last call, whose results are safe; a next call does as well."""
+        if self._last is not None:
+            remove_states(self._folder, self._last)
+            self._last = None
 
     def _name(self, draws: Any, hypers: Any) -> str:
         arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((draws, hypers))]

@@ -19,11 +19,11 @@ from signdyn.resume import (
     Group,
     Layout,
     Variant,
+    forget_states,
     group_programs,
     keep_states,
     plan_cells,
     run_group,
-    states_prefix,
 )
 from signdyn.sweeps import block_program, replica_keys
 from signdyn.training import Draw, Hyper, Structure, TrainFn, Trajectory, make_train_fn
@@ -131,7 +131,7 @@ def test_a_run_cut_off_inside_a_block_goes_on_there_and_ends_with_the_same_cells
             raise Cut
 
     def program():
-        return keep_states(cut, LONG_GROUP, jitted, jitted, seconds=0.0, on_part=on_part)
+        return keep_states(cut, LONG_GROUP, LAYOUT, jitted, jitted, seconds=0.0, on_part=on_part)
 
     with pytest.raises(Cut):
         run_group(cut, LONG_GROUP, VARIANTS, LAYOUT, program=program)
@@ -153,14 +153,40 @@ def test_training_in_parts_gives_the_numbers_of_training_in_one_piece(tmp_path):
     xr.testing.assert_identical(*runs)
 
 
-def test_a_finished_run_leaves_no_states_behind(tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
-    run_group(folder, LONG_GROUP, VARIANTS, LAYOUT)
-    states = folder / "checkpoints"
-    (states / f"{states_prefix(LONG_GROUP)}-left").mkdir(parents=True)  # by a kill after its cell
-    assert run_group(folder, LONG_GROUP, VARIANTS, LAYOUT) == 0
-    assert not states.exists()
+def test_the_state_of_a_later_phase_outlives_the_earlier_ones_that_are_found_finished(tmp_path):
+    jitted = group_programs(LONG_GROUP, LAYOUT)
+    phases, parts = [VARIANTS[:1], VARIANTS[1:]], []
+
+    def run_phases(cut_after):
+        def on_part(part, total):
+            parts.append(part)
+            if len(parts) == cut_after:
+                raise Cut
+
+        staged = keep_states(
+            tmp_path, LONG_GROUP, LAYOUT, jitted, jitted, seconds=0.0, on_part=on_part
+        )
+        return [run_group(tmp_path, LONG_GROUP, phase, LAYOUT, program=lambda: staged)
+                for phase in phases]  # fmt: skip
+
+    with pytest.raises(Cut):
+        run_phases(8)  # in the first block of the second phase, after two of the first
+    parts.clear()
+    assert run_phases(None) == [0, 3]
+    assert parts == [2, 3, *[1, 2, 3] * 2]
+    (tmp_path / "checkpoints" / "left").mkdir(parents=True)  # by a kill after its cell was written
+    forget_states(tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("change", [{"width": 2}, {"root": 1}])
+def test_a_state_of_another_layout_is_another_computations(tmp_path, change):
+    jitted = group_programs(LONG_GROUP, LAYOUT)
+    names = {
+        keep_states(tmp_path, LONG_GROUP, layout, jitted, jitted, seconds=0.0)._name((), ())
+        for layout in (LAYOUT, LAYOUT._replace(**change))
+    }
+    assert len(names) == 2
 
 
 def cells(folder):
