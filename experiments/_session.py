@@ -29,7 +29,7 @@ from signdyn.resume import (
     run_group,
 )
 from signdyn.run_folder import check_run, forget_run, open_run
-from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
+from signdyn.sweeps import block_program, hasty_to_compile, num_blocks, quick_to_compile
 
 MEASURED_RATE = 1.5e10
 """FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
@@ -198,6 +198,7 @@ class Session:
         needed = self._needed_bytes(self._in_parts(largest.group))
         self._check_memory(largest.group, needed)
         self.open()
+        self._note_cells(sum(num_blocks(n * seeds, self.layout.block) for _, n in jobs))
         print(f"{self.name}: {describe}")
         print(
             f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
@@ -206,6 +207,13 @@ class Session:
             f"{max(seconds / 60, 0.1):.1f} min -> {self.folder}",
             flush=True,
         )
+
+    def _note_cells(self, planned: int) -> None:
+        """Tell in run.json about how many cells there will be, for whoever watches the run."""
+        path = self.folder / "run.json"
+        content = read_json(path)
+        if content.get("planned_cells") != planned:
+            write_json(path, {**content, "planned_cells": planned})
 
     def run(
         self, group: Group, variants: Sequence[Variant], progress: SweepProgress, steps: int

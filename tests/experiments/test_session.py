@@ -20,7 +20,7 @@ from experiments._session import (
 from signdyn.data import load
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
-from signdyn.records import Variable
+from signdyn.records import Variable, read_json
 from signdyn.records import load as load_records
 from signdyn.resume import Group, Variant
 from signdyn.training import Hyper, Structure, make_train_fn
@@ -128,3 +128,11 @@ def test_deterministic_keeps_gpus_to_deterministic_operations(monkeypatch, deter
     expected = ["--xla_cpu_multi_thread_eigen=false"]  # the user's own, once
     expected += ["--xla_gpu_deterministic_ops=true"] * deterministic
     assert os.environ["XLA_FLAGS"].split() == expected
+
+
+def test_run_json_tells_from_the_start_how_many_cells_are_planned(tmp_path):
+    one = session(tmp_path)
+    one.announce([(JOBS[0.5], 3)], "toy?")  # 9 replicas in blocks of 4
+    content = read_json(one.folder / "run.json")
+    assert content["planned_cells"] == 3
+    assert content["config"]["seeds"] == 3
