@@ -166,7 +166,7 @@ def run_group(
         devices=layout.devices,
         skip=skip,
         program=compiled,
-        overlap=group.num_parts == 1,
+        in_flight=1 if group.num_parts > 1 else 2,
     )
     for block in blocks:
         cell = cells[block.index]

@@ -6,6 +6,7 @@ with one device or eight each block runs the same program on the same replicas, 
 """
 
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import product
@@ -53,8 +54,8 @@ class Block(NamedTuple):
         index: Position among the sweep's blocks.
         replicas: The rows of the sweep it holds, without padding.
         trajectory: NumPy arrays, leading axis the replicas.
-        seconds: Wall time from the start of the call that ran it to its collection; the blocks
-            of one call share it.
+        seconds: Wall time that the call which ran it added to those before it; the blocks of
+            one call share it.
     """
 
     index: int
@@ -159,7 +160,7 @@ def run_blocks(
     devices: Sequence[Any] | None = None,
     skip: frozenset[int] = frozenset(),
     program: Callable[[Any, Any], Any] | None = None,
-    overlap: bool = True,
+    in_flight: int = 2,
 ) -> Iterator[Block]:
     """Yield blocks as they finish, in order.
 
@@ -172,8 +173,8 @@ def run_blocks(
         devices: Where to run.
         skip: Indices of blocks not to run.
         program: From `block_program`, if it was compiled ahead.
-        overlap: Whether a call starts before the blocks of the one before it are yielded, so that
-            it runs while those are written; False where a call is long and returns when done.
+        in_flight: Calls that are started before the blocks of the first of them are yielded, so
+            that devices work while those are written; each holds its arguments and results.
 
     Raises:
         ValueError: If the counts do not fit together.
@@ -187,27 +188,30 @@ def run_blocks(
         )
     if block < 1 or width < 1 or block % width:
         raise ValueError(f"run_blocks: width must divide block, got {width=} and {block=}.")
+    if in_flight < 1:
+        raise ValueError(f"run_blocks: in_flight must be at least 1, got {in_flight}.")
     devices = list(jax.local_devices() if devices is None else devices)
     todo = [i for i in range(num_blocks(num_replicas, block)) if i not in skip]
     if program is None:
         program = block_program(train_fn, block=block, width=width, devices=devices)
     draw = seed_draws(train_fn, keys)
-    running: _Call | None = None
+    running: deque[_Call] = deque()
+    collected = 0.0
     for first in range(0, len(todo), len(devices)):
         indices = todo[first : first + len(devices)]
         padded = [*indices, *[indices[-1]] * (len(devices) - len(indices))]
         rows = np.concatenate([_rows(i, block, num_replicas) for i in padded])
-        if running is not None and not overlap:
-            yield from _blocks_of(running, block, num_replicas)
-            running = None
         begun = time.perf_counter()
         result = program(draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers))
-        # the call runs while the one before it is handed out, and written, say
-        if running is not None:
-            yield from _blocks_of(running, block, num_replicas)
-        running = _Call(indices, result, begun)
-    if running is not None:
-        yield from _blocks_of(running, block, num_replicas)
+        running.append(_Call(indices, result, begun))
+        del result  # or it would be held until the next one is there
+        if len(running) == in_flight:
+            call = running.popleft()
+            trajectory, collected, seconds = _collected(call, collected)
+            yield from _blocks_of(call.indices, trajectory, seconds, block, num_replicas)
+    for call in running:
+        trajectory, collected, seconds = _collected(call, collected)
+        yield from _blocks_of(call.indices, trajectory, seconds, block, num_replicas)
 
 
 class _Call(NamedTuple):
@@ -218,14 +222,22 @@ class _Call(NamedTuple):
     begun: float
 
 
-def _blocks_of(call: _Call, block: int, num_replicas: int) -> Iterator[Block]:
-    result = jax.tree.map(np.asarray, call.result)
-    seconds = time.perf_counter() - call.begun
-    for place, index in enumerate(call.indices):
+def _collected(call: _Call, before: float) -> tuple[Trajectory, float, float]:
+    """Return a call's results, when they were there, and how long after those before them."""
+    trajectory = jax.tree.map(np.asarray, call.result)
+    now = time.perf_counter()
+    return trajectory, now, now - max(call.begun, before)
+
+
+def _blocks_of(
+    indices: Sequence[int], trajectory: Trajectory, seconds: float, block: int, num_replicas: int
+) -> Iterator[Block]:
+    for place, index in enumerate(indices):
         replicas = range(index * block, min((index + 1) * block, num_replicas))
         own = slice(place * block, place * block + len(replicas))
-        trajectory = jax.tree.map(lambda leaf, own=own: leaf[own], result)
-        yield Block(index, replicas, trajectory, seconds)
+        yield Block(
+            index, replicas, jax.tree.map(lambda leaf, own=own: leaf[own], trajectory), seconds
+        )
 
 
 def num_blocks(num_replicas: int, block: int) -> int:
@@ -233,16 +245,37 @@ def num_blocks(num_replicas: int, block: int) -> int:
     return -(-num_replicas // block)
 
 
-def seed_draws(train_fn: TrainFn, keys: Key[Array, " replica"]) -> Callable[[np.ndarray], Draw]:
-    """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn once, alone."""
+KEPT_DRAWS = 2**28
+"""Bytes of draws that are kept for variants of the same seeds."""
+
+
+def seed_draws(
+    train_fn: TrainFn, keys: Key[Array, " replica"], *, kept_bytes: int = KEPT_DRAWS
+) -> Callable[[np.ndarray], Draw]:
+    """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn alone.
+
+    A seed is drawn when it is first asked for. The draws last used are kept, as far as
+    ``kept_bytes`` hold them; one that was let go is drawn again, with the same bits.
+    """
     data = np.asarray(jax.random.key_data(keys))
     _, first, place = np.unique(data, axis=0, return_index=True, return_inverse=True)
-    draw_one = _draw_program(train_fn.draw)
-    draws = [jax.tree.map(np.asarray, draw_one(data[row])) for row in first]
     place = place.reshape(-1)
-    return lambda rows: jax.tree.map(
-        lambda *leaves: np.stack(leaves), *(draws[place[row]] for row in rows)
-    )
+    draw_one = _draw_program(train_fn.draw)
+    kept: OrderedDict[int, Draw] = OrderedDict()
+
+    def draw(rows: np.ndarray) -> Draw:
+        own = [int(seed) for seed in place[rows]]
+        for seed in dict.fromkeys(own):
+            if seed not in kept:
+                kept[seed] = jax.tree.map(np.asarray, draw_one(data[first[seed]]))
+            kept.move_to_end(seed)
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(kept[seed] for seed in own))
+        each = max(1, sum(leaf.nbytes for leaf in jax.tree.leaves(kept[own[0]])))
+        while len(kept) > max(1, kept_bytes // each):
+            kept.popitem(last=False)
+        return stacked
+
+    return draw
 
 
 @lru_cache(maxsize=64)

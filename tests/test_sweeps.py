@@ -1,5 +1,6 @@
 """Sweeps: blocks decide the numbers, whatever the devices, their order and their padding."""
 
+import time
 from types import SimpleNamespace
 
 import jax
@@ -243,6 +244,59 @@ def test_every_seed_is_drawn_once_however_many_variants_share_it():
         drawn.params["w"], np.stack([draw(keys[row]).params["w"] for row in rows])
     )
     assert drawn.batches is None
+
+
+def test_draws_that_were_let_go_are_drawn_again_with_the_same_bits():
+    calls = []
+
+    def counted(key):
+        jax.debug.callback(lambda: calls.append(1))
+        return draw(key)
+
+    keys = replica_keys(0, range(4))
+    rows = [np.arange(4), np.array([0, 1]), np.array([0, 1])]
+    kept = seed_draws(TrainFn(draw, run), keys)
+    two = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(jax.tree.map(np.asarray, draw(keys[0]))))
+    forgetful = seed_draws(TrainFn(counted, run), keys, kept_bytes=two)
+    for own in rows:
+        assert_bitwise_equal(forgetful(own), kept(own))
+    jax.effects_barrier()
+    assert len(calls) == 6  # four, the first two again, and then those are at hand
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 9])
+def test_no_more_calls_are_in_flight_than_allowed_and_their_number_changes_no_bit(
+    train, program, result, in_flight
+):
+    started = []
+
+    def watched(draws, hypers):
+        started.append(1)
+        return program(draws, hypers)
+
+    blocks = run_blocks(
+        train["sgd"],
+        KEYS,
+        HYPERS,
+        block=BLOCK,
+        devices=DEVICES[:1],
+        program=watched,
+        in_flight=in_flight,
+    )
+    found = []
+    for yielded, block in enumerate(blocks, start=1):
+        found.append(block)
+        assert len(started) == min(yielded + in_flight - 1, 3)
+    assert [block.index for block in found] == [0, 1, 2]
+    assert_bitwise_equal(joined(found), result)
+
+
+def test_seconds_of_blocks_add_up_to_no_more_than_the_sweep_took(train, program):
+    begun = time.perf_counter()
+    common = {"block": BLOCK, "devices": DEVICES[:1], "program": program}
+    blocks = list(run_blocks(train["sgd"], KEYS, HYPERS, in_flight=3, **common))
+    took = time.perf_counter() - begun
+    assert 0 < sum(block.seconds for block in blocks) <= took
 
 
 def test_a_seeds_key_is_folded_into_the_root_and_zero_is_a_seed():
