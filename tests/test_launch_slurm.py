@@ -20,7 +20,6 @@ from scripts.bench.subject import Run, differing
 from scripts.launch_slurm import Config, Plan, execute, prepare, sbatch_script
 from scripts.slurm_task import Task
 
-
 NUM = len(EXPERIMENTS)
 
 
