@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
 from signdyn.analysis.layers import Layer, fisher_layers, monte_carlo_fisher_layers
+from signdyn.inputs import in_chunks, input_struct, is_one_pass, reader
 from signdyn.likelihoods import Likelihood
 from signdyn.models.taps import linen_tapped
 from signdyn.models.traces import Statistics, Traces, apply_frozen, frozen, trace_batch
@@ -86,7 +87,7 @@ class Descent(NamedTuple):
             statistics=self.start.statistics,
             opt_state=self.optimizer.init(params),
             probe_state=self.probe.init(params),
-            train_loss=jnp.zeros((), self.data.x_train.dtype),
+            train_loss=jnp.zeros((), input_struct(self.data).dtype),
         )
 
     def advanced(self, carry: Carry, steps: Int[Array, " steps"]) -> tuple[Carry, Any]:
@@ -108,8 +109,7 @@ class Descent(NamedTuple):
 
     def _record(self, carry: Carry, steps: Int[Array, " every"]):
         if self.structure.batch_size is not None:
-            outputs = self._outputs(carry, jnp.asarray(self.data.x_train))
-            nll = self.structure.likelihood.nll(outputs, self.start.labels)
+            nll = self.structure.likelihood.nll(self._train_outputs(carry), self.start.labels)
             carry = carry._replace(train_loss=jnp.mean(nll))
         periods = steps.reshape(-1, self.probe.period)
         carry_after, loss = lax.scan(self._period, carry, periods)
@@ -139,6 +139,7 @@ class Descent(NamedTuple):
         if self.start.batches is not None:
             rows = self.start.batches[step]
             x, y = x[rows], y[rows]
+        x = reader(self.data)(x)
         traces = trace_batch(
             self.structure.model,
             self.structure.likelihood,
@@ -219,15 +220,25 @@ class Descent(NamedTuple):
         return self.structure.model.matched(params, self.start.sites, self.start.means)
 
     def _outputs(self, carry: Carry, x: Array) -> Array:
-        sites = self.start.sites
-        return apply_frozen(self.structure.model, carry.params, x, sites, carry.statistics)
+        model, sites, read = self.structure.model, self.start.sites, reader(self.data)
+
+        def outputs(x: Array) -> Array:
+            return apply_frozen(model, carry.params, read(x), sites, carry.statistics)
+
+        return in_chunks(outputs, x)
+
+    def _train_outputs(self, carry: Carry) -> Array:
+        return self._outputs(carry, jnp.asarray(self.data.x_train))
 
     def _final(self, carry: Carry) -> dict[str, Array]:
-        # one pass over both sets: a second one would lengthen compilation by half a second
-        split = len(self.data.x_train)
-        x = jnp.concatenate([jnp.asarray(self.data.x_train), jnp.asarray(self.data.x_test)])
+        split, test = len(self.data.x_train), jnp.asarray(self.data.x_test)
         y = jnp.concatenate([self.start.labels, jnp.asarray(self.data.y_test)])
-        outputs = self._outputs(carry, x)
+        if is_one_pass(split + len(test)):
+            # one pass over both sets: a second one would lengthen compilation by half a second
+            outputs = self._outputs(carry, jnp.concatenate([jnp.asarray(self.data.x_train), test]))
+        else:  # many examples are not copied
+            parts = [self._train_outputs(carry), self._outputs(carry, test)]
+            outputs = jnp.concatenate(parts)
         nll = self.structure.likelihood.nll(outputs, y)
         correct = self.structure.likelihood.correct(outputs, y)
         return {

@@ -16,8 +16,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from signdyn.centering import CENTERINGS, Centering, Site, resolve_sites
 from signdyn.checks import check_fields
+from signdyn.inputs import reader
 from signdyn.likelihoods import Likelihood
-from signdyn.models.traces import Statistics, batch_statistics, init_params, site_means
+from signdyn.models.traces import Statistics, init_params, site_means
+from signdyn.models.whole_set import whole_statistics
 from signdyn.types import Params
 
 
@@ -147,8 +149,8 @@ def draw_replica(
 
     Args:
         model: The Flax module.
-        shape: Shape of the training inputs.
-        dtype: Their type.
+        shape: Shape of the training inputs, as the model reads them.
+        dtype: Their type there.
         batching: Batch size and number of steps, or None for full batches.
         key: The replica's key.
     """
@@ -180,7 +182,7 @@ def start_replica(structure: Structure, data: Any, draw: Draw, hyper: Hyper) -> 
         name: _started(layer, hyper, name in structure.nonnegative)
         for name, layer in draw.params.items()
     }
-    statistics = batch_statistics(structure.model, params, x)
+    statistics = whole_statistics(structure.model, params, x, reader(data))
     sites = resolve_sites(hyper.centering, statistics.means, draw.signs)
     return Start(
         params=structure.model.matched(params, sites, statistics.means),

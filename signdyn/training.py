@@ -21,6 +21,7 @@ from signdyn.descent import NEVER as NEVER
 from signdyn.descent import RUNNING_MEAN_DECAY as RUNNING_MEAN_DECAY
 from signdyn.descent import Carry, Descent
 from signdyn.descent import Trajectory as Trajectory
+from signdyn.inputs import input_struct
 from signdyn.optimizers import check_optimizer, make_optimizer
 from signdyn.probes import NO_PROBE as NO_PROBE
 from signdyn.probes import Observation as Observation
@@ -77,7 +78,10 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
     Args:
         structure: Static description.
         data: Arrays x_train, y_train, x_test, y_test and the int num_classes, as
-            `signdyn.data.load` returns; labels as the likelihood takes them.
+            `signdyn.data.load` returns; labels as the likelihood takes them. Inputs of uint8 are
+            pixels, see `signdyn.inputs`. More than `signdyn.inputs.ONE_PASS` examples are
+            evaluated in chunks. A function ``inputs``, if there is one, makes of any examples
+            what the model reads.
         probe: What to measure while training.
 
     Raises:
@@ -96,7 +100,8 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
         (True, True)
     """
     check_data("make_train_fn", data)
-    num_examples, num_features = data.x_train.shape
+    num_examples = len(data.x_train)
+    read = input_struct(data)
     batch_size = structure.batch_size
     if batch_size is not None and batch_size > num_examples:
         raise ValueError(
@@ -114,8 +119,8 @@ def make_train_fn(structure: Structure, data: Any, probe: Probe = NO_PROBE) -> T
     check_optimizer(structure.optimizer, structure.damping, structure.damping_frame)
     draw = _draw_fn(
         structure.model,
-        (num_examples, num_features),
-        str(data.x_train.dtype),
+        read.shape,
+        str(read.dtype),
         None if batch_size is None else (batch_size, structure.steps),
     )
 

@@ -15,7 +15,7 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("checks", "types", "files", "memory"),
+    ("checks", "types", "files", "inputs", "memory"),
     ("locks",),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
     ("checkpoints", "records", "run_folder"),
@@ -48,14 +48,15 @@ INNER_LAYERS = {
     "signdyn.models": (
         ("convolution", "norms"),
         ("layers", "taps", "traces"),
-        ("mlp", "cnn", "resnet"),
+        ("mlp", "cnn", "resnet", "whole_set"),
     ),
     "signdyn.report": (
-        ("html", "names", "numbers"),
-        ("formats", "results", "svg"),
+        ("html", "names", "numbers", "steps"),
+        ("assets", "formats", "results", "svg"),
         ("style", "tables"),
-        ("evidence", "figures", "verdicts"),
-        ("sections", "threads"),
+        ("evidence", "figures", "seeds", "stepper"),
+        ("verdicts",),
+        ("controls", "sections", "threads"),
         ("page",),
     ),
 }

@@ -6,6 +6,7 @@ code), the slope of the activation below zero (0 is ReLU), and whether a network
 inputs negated.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float
 
 from signdyn.activations import Activation
 from signdyn.data import Dataset
+from signdyn.inputs import as_inputs
 from signdyn.likelihoods import Likelihood
 from signdyn.training import NO_PROBE, Draw, Hyper, Probe, Structure, TrainFn, make_train_fn
 
@@ -22,7 +24,15 @@ Scalar = Float[Array, "..."] | float
 
 
 class Data(NamedTuple):
-    """Arrays as `signdyn.training.make_train_fn` takes them."""
+    """What `signdyn.training.make_train_fn` takes.
+
+    Attributes:
+        x_train: [example, feature], floats or pixels of uint8; so is ``x_test``.
+        y_train: Labels, and so are ``y_test``.
+        num_classes: Number of classes.
+        input_shape: Of one example.
+        inputs: What a network reads of examples.
+    """
 
     x_train: Any
     y_train: Any
@@ -30,6 +40,7 @@ class Data(NamedTuple):
     y_test: Any
     num_classes: int
     input_shape: tuple[int, ...]
+    inputs: Callable[[Array], Array] = as_inputs
 
 
 class Point(NamedTuple):
@@ -106,17 +117,18 @@ def weighted(likelihood: Likelihood, weight: Scalar) -> Likelihood:
 
 
 def mirror_data(data: Data, mirror: Scalar) -> Data:
-    """Return the data with the features' negatives, times ``mirror``, as further features.
+    """Return the data whose networks read the features' negatives, times ``mirror``, as well.
 
     Example:
-        >>> print(mirror_data(xor(), 1.0).x_train[1])
+        >>> print(mirror_data(xor(), 1.0).inputs(xor().x_train)[1])
         [ 0.  1. -0. -1.]
     """
 
-    def both(x: Any) -> Array:
-        return jnp.concatenate([jnp.asarray(x), -mirror * jnp.asarray(x)], axis=1)
+    def both(x: Array) -> Array:
+        x = data.inputs(x)
+        return jnp.concatenate([x, -mirror * x], axis=1)
 
-    return data._replace(x_train=both(data.x_train), x_test=both(data.x_test))
+    return data._replace(inputs=both)
 
 
 def mirror_draw(draw: Draw) -> Draw:

@@ -44,13 +44,23 @@ def check_data(caller: str, data: Any) -> None:
             )
         if x.size == 0:
             raise ValueError(f"{caller}: expected examples with features in x_{split}, got none.")
-        if x.dtype.kind != "f" and x.dtype.name != "bfloat16":
+        if x.dtype.name == "uint8":
+            pass  # pixels, none of which is wrong
+        elif x.dtype.kind == "f" or x.dtype.name == "bfloat16":
+            _check_finite(caller, f"x_{split}", x)
+        else:
             raise ValueError(
                 f"{caller}: expected floats in x_{split}, got {x.dtype}; convert with "
-                "astype(np.float32), pixels after dividing by 255."
+                "astype(np.float32), or pixels from 0 to 255 with astype(np.uint8)."
             )
-        _check_finite(caller, f"x_{split}", x)
         _check_labels(caller, f"y_{split}", y, int(num_classes))
+    if "uint8" in {data.x_train.dtype.name, data.x_test.dtype.name} and (
+        data.x_train.dtype != data.x_test.dtype
+    ):
+        raise ValueError(
+            f"{caller}: expected pixels of uint8, which are divided by 255, in both of x_train and "
+            f"x_test or in neither, got {data.x_train.dtype} and {data.x_test.dtype}."
+        )
     if data.x_train.shape[1] != data.x_test.shape[1]:
         raise ValueError(
             f"{caller}: expected x_train and x_test to have the same features, got "

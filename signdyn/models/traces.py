@@ -128,7 +128,7 @@ def trace_batch(
         outputs=outputs,
         inputs=tuple(inputs),
         deltas=tuple(num_examples * d for d in deltas),
-        **_statistics(model, sown)._asdict(),
+        **sown_statistics(model, sown)._asdict(),
     )
 
 
@@ -139,7 +139,7 @@ def batch_statistics(
     sites: Sequence[Site] | None = None,
 ) -> Statistics:
     """Return what ``model`` takes from ``x`` as a whole, as a batch in training would be taken."""
-    return _statistics(model, _apply(model, params, x, sites, ["means", "norms"])[1])
+    return sown_statistics(model, _apply(model, params, x, sites, ["means", "norms"])[1])
 
 
 def apply_frozen(
@@ -175,7 +175,8 @@ def init_params(model: Any, key: PRNGKeyArray, x: Float[Array, "batch features"]
     return variables["params"]
 
 
-def _statistics(model, sown):
+def sown_statistics(model: Any, sown: Any) -> Statistics:
+    """Return what a model has sown of a batch as a whole."""
     moments = {name: sown.get("norms", {}).get(f"{name}_moments") for name in model.layer_names}
     return Statistics(
         means=tuple(sown["means"][f"{name}_mean"] for name in model.layer_names),
