@@ -1,24 +1,24 @@
 """The report: one HTML page that needs no network, made from what the experiments wrote.
 
-May import: records, report.html, report.results, report.sections, report.threads,
-report.verdicts.
+May import: records, report.assets, report.controls, report.html, report.results,
+report.sections, report.stepper, report.threads, report.verdicts.
 """
 
-import base64
-import hashlib
-from collections.abc import Sequence
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from signdyn.records import write_bytes
+from signdyn.report.assets import policy, script, style
+from signdyn.report.controls import filter_form, theme_control
 from signdyn.report.html import Html, join, tag
-from signdyn.report.results import VERDICTS, Experiment, Results, read_results
+from signdyn.report.results import Experiment, Results, read_results
 from signdyn.report.sections import Plates, experiment_section
+from signdyn.report.stepper import steps_anchor
 from signdyn.report.threads import Thread, thread_section
-from signdyn.report.verdicts import SYMBOLS, tally, verdict_table
+from signdyn.report.verdicts import tally, verdict_table
 
-FIGURE_BUDGET = 2_300_000
+FIGURE_BUDGET = 1_900_000
 """Bytes of figures in one page: what lies above is linked, so that the page opens at once."""
 
 
@@ -30,7 +30,11 @@ class Page(NamedTuple):
 
 
 def write_page(
-    results_dir: Path | str, *, order: Sequence[str] = (), threads: Sequence[Thread] = ()
+    results_dir: Path | str,
+    *,
+    order: Sequence[str] = (),
+    threads: Sequence[Thread] = (),
+    sources: Mapping[str, str] | None = None,
 ) -> Page:
     """Write ``report.html`` from every experiment found in a results folder.
 
@@ -43,6 +47,8 @@ def write_page(
         results_dir: Holds one folder an experiment, with claims.json, run.json and figures/.
         order: Experiments to put first; the others follow by name.
         threads: What people ask, answered at the top of the page.
+        sources: Experiment -> file of its decision rules, as a path below the repository's root.
+            It is linked if the results lie in the repository.
 
     Returns:
         Path of the page, and what is wrong with the results, if anything.
@@ -61,51 +67,63 @@ def write_page(
     sections = [experiment_section(experiment, plates) for experiment in results.experiments]
     results = Results(results.experiments, (*results.problems, *plates.problems))
     path = folder / "report.html"
-    write_bytes(path, _document(results, sections, threads).encode())
+    named = {
+        e.name: _source(e, (sources or {}).get(e.name, ""), folder) for e in results.experiments
+    }
+    write_bytes(path, _document(results, sections, threads, named).encode())
     return Page(path, results.problems)
 
 
-def _document(results: Results, sections: Sequence[Html], threads: Sequence[Thread]) -> str:
-    style, script = (
-        resources.files("signdyn.report").joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.css", "page.js")
-    )
+def _source(experiment: Experiment, path: str, folder: Path) -> Html:
+    """Name the file of an experiment's rules, and the commit; link it if it is found above."""
+    if not path:
+        return Html()
+    environment = experiment.facts.get("environment")
+    commit = environment.get("commit") if isinstance(environment, Mapping) else None
+    name: str = tag("code", path)
+    here = folder.resolve()
+    for up, parent in enumerate((here, *here.parents)):
+        if (parent / path).is_file():
+            name = tag("a", name, href="../" * up + path)
+            break
+    return join(name, f" at {commit[:12]}" if isinstance(commit, str) else "")
+
+
+def _document(
+    results: Results,
+    sections: Sequence[Html],
+    threads: Sequence[Thread],
+    sources: Mapping[str, Html],
+) -> str:
+    code = script()
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name_="color-scheme", content="light dark"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy(code)),
         tag("title", "Sign dynamics: verdicts"),
-        tag("style", Html(style)),
+        tag("style", style()),
     )
+    answers = [thread_section(thread, results.experiments) for thread in threads]
     body = tag(
         "body",
         tag("a", "Skip to the verdicts", href="#Verdicts", class_="skip"),
-        _header(results),
+        _header(results, bool(answers)),
         tag(
             "main",
-            *(thread_section(thread, results.experiments) for thread in threads),
-            _verdicts(results.experiments),
+            tag("div", *answers, id="Answers") if answers else "",
+            _verdicts(results.experiments, sources),
             _answers(results.experiments),
             *sections,
         ),
         _footer(),
-        tag("script", Html(script)),
+        tag("script", code),
     )
     return f'<!doctype html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
 
 
-def _policy(script: str) -> str:
-    """Nothing may be loaded, and no script may run but the page's own."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _header(results: Results) -> Html:
+def _header(results: Results, has_answers: bool) -> Html:
     findings = [finding for experiment in results.experiments for finding in experiment.findings]
     experiments = _count(len(results.experiments), "experiment")
     lede = (
@@ -117,8 +135,17 @@ def _header(results: Results) -> Html:
         tag("h1", "Sign dynamics"),
         tag("p", lede, class_="lede"),
         tally(findings),
+        _navigation(results.experiments, has_answers),
         _problems(results.problems),
     )
+
+
+def _navigation(experiments: Sequence[Experiment], has_answers: bool) -> Html:
+    links = {"Answers": "Answers"} if has_answers else {}
+    links |= {"Verdicts": "Verdicts", "Experiments": "Experiments"}
+    links |= {steps_anchor(e.name): e.steps["title"] for e in experiments if e.steps}
+    entries = (tag("li", tag("a", text, href=f"#{anchor}")) for anchor, text in links.items())
+    return tag("nav", tag("ul", *entries), theme_control(), aria_label="Parts of the page")
 
 
 def _count(number: int, noun: str) -> str:
@@ -131,7 +158,7 @@ def _problems(problems: Sequence[str]) -> Html:
     entries = (tag("li", problem) for problem in problems)
     return tag(
         "section",
-        tag("h2", "Missing or damaged"),
+        tag("h2", "Unfinished, missing or damaged"),
         tag("ul", *entries),
         class_="problems",
         id="Problems",
@@ -154,40 +181,14 @@ def _answers(experiments: Sequence[Experiment]) -> Html:
     )
 
 
-def _verdicts(experiments: Sequence[Experiment]) -> Html:
+def _verdicts(experiments: Sequence[Experiment], sources: Mapping[str, Html]) -> Html:
     return tag(
         "section",
         tag("h2", "Verdicts"),
         tag("p", "Open a claim to see how it was decided and the value of every seed."),
-        _filter(experiments),
-        tag("div", verdict_table(experiments), class_="scroll"),
+        filter_form(experiments),
+        tag("div", verdict_table(experiments, sources), class_="scroll"),
         id="Verdicts",
-    )
-
-
-def _filter(experiments: Sequence[Experiment]) -> Html:
-    """Controls that the script shows: without it they would do nothing."""
-    boxes = (
-        tag(
-            "label",
-            tag("input", type="checkbox", name_="verdict", value=verdict, checked=True),
-            tag("span", f"{SYMBOLS[verdict]} {verdict}", class_=f"badge {verdict}"),
-        )
-        for verdict in VERDICTS
-    )
-    options = (
-        tag("option", experiment.title, value=experiment.name)
-        for experiment in experiments
-        if experiment.findings
-    )
-    choice = tag("select", tag("option", "all", value=""), *options, name_="experiment")
-    return tag(
-        "form",
-        tag("fieldset", tag("legend", "Show"), *boxes),
-        tag("label", "Experiment ", choice),
-        tag("output", role="status"),
-        class_="filter",
-        hidden=True,
     )
 
 

@@ -1,6 +1,6 @@
 """What the experiments left in a results folder, checked; damage is named, never fatal.
 
-May import: records, report.names.
+May import: records, report.names, report.steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from signdyn.records import RecordsError, read_json
 from signdyn.report.names import is_name
+from signdyn.report.steps import FILE as STEPS_FILE
+from signdyn.report.steps import what_is_wrong
 
 VERDICTS = ("supported", "refuted", "inconclusive")
 
@@ -27,6 +29,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "figure": None,
     "bounds": [None, None],
     "values": [],
+    "kind": "mean",
     "false_support": None,
 }
 
@@ -52,6 +55,7 @@ class Experiment(NamedTuple):
         figures: Its figures, in the order of the claims file.
         tables: File names of its tables.
         facts: Contents of run.json; empty without one.
+        steps: Contents of steps.json; None without one.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Experiment(NamedTuple):
     figures: tuple[FigureFile, ...]
     tables: tuple[str, ...]
     facts: Mapping[str, Any]
+    steps: Mapping[str, Any] | None = None
 
 
 class Results(NamedTuple):
@@ -102,7 +107,7 @@ def _read_experiment(folder: Path, problems: list[str]) -> Experiment:
     name = folder.name
     path = folder / "claims.json"
     if not path.exists():
-        raise RecordsError(f"{path} is missing: the experiment did not finish.")
+        raise RecordsError(_unfinished(folder))
     claims = read_json(path)
     wrong = [key for key in _TEXTS if not isinstance(claims.get(key, ""), str)]
     wrong += [key for key in ("findings", "figures") if not isinstance(claims.get(key, []), list)]
@@ -120,7 +125,19 @@ def _read_experiment(folder: Path, problems: list[str]) -> Experiment:
         figures=tuple(_read_figures(claims.get("figures", []), folder, problems)),
         tables=tuple(sorted(file.name for file in folder.glob("tables/[!.]*"))),
         facts=_read_facts(folder / "run.json", problems),
+        steps=_read_steps(folder / STEPS_FILE, problems),
     )
+
+
+def _unfinished(folder: Path) -> str:
+    """Return how far a run is that has no claims yet: widened ladders make it more, or less."""
+    there = sum(1 for _ in folder.glob("cells/[!.]*.nc"))
+    try:
+        planned = read_json(folder / "run.json").get("planned_cells")
+    except RecordsError:
+        planned = None
+    cells = f"{there} of about {planned} cells" if _is(planned, int) else f"{there} cells"
+    return f"{folder} is unfinished: {cells} are there, and no claims.json yet."
 
 
 def _read_findings(entries: list, name: str, problems: list[str]) -> Iterable[Mapping[str, Any]]:
@@ -149,7 +166,7 @@ def _wrong_fields(entry: Any) -> list[str]:
     full = {"id": "", "sentence": "", "n": 0, "verdict": VERDICTS[0], **_DEFAULTS, **entry}
     wrong += [
         key
-        for key in ("id", "sentence", "rule", "statistic", "left_out_why")
+        for key in ("id", "sentence", "rule", "statistic", "left_out_why", "kind")
         if not _is(full[key], str)
     ]
     wrong += [key for key in ("n", "left_out") if not _is(full[key], int)]
@@ -214,6 +231,20 @@ def _read_rates(path: Path, problems: list[str]) -> Mapping[str, float | None]:
     wrong = [key for key, rate in rates.items() if not _is_number(rate)]
     problems += [f"{path.parent.name}/calibration.json: {key} is no rate." for key in wrong]
     return {key: rate for key, rate in rates.items() if key not in wrong}
+
+
+def _read_steps(path: Path, problems: list[str]) -> Mapping[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = read_json(path)
+        wrong = what_is_wrong(content)
+    except RecordsError as error:
+        problems.append(str(error).replace(str(path.parent), path.parent.name))
+        return None
+    if wrong:
+        problems.append(f"{path.parent.name}/{path.name} cannot be shown, its {wrong} is wrong.")
+    return None if wrong else content
 
 
 def _read_facts(path: Path, problems: list[str]) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """One experiment's part of the page: question, answer, figures, files and run facts.
 
-May import: report.html, report.numbers, report.results, report.svg, report.verdicts.
+May import: report.html, report.numbers, report.results, report.stepper, report.svg,
+report.verdicts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from xml.etree.ElementTree import ParseError
 from signdyn.report.html import Html, tag
 from signdyn.report.numbers import format_number
 from signdyn.report.results import Experiment, FigureFile
+from signdyn.report.stepper import stepper
 from signdyn.report.svg import inline
 from signdyn.report.verdicts import claim_anchor, figure_anchor, tally
 
@@ -31,9 +33,8 @@ class Plates:
         path = f"{experiment}/figures/{figure.name}.svg"
         if figure.svg is None:
             return tag("p", f"{path} is missing.", class_="absent")
-        if len(figure.svg) > self._left:
-            self.problems.append(f"{path} is too large to show in the page; it is linked there.")
-            return tag("p", "Too large to show here: ", tag("a", path, href=path), class_="absent")
+        if len(figure.svg) > 2 * self._left:
+            return self._link(path)  # in the page it would take a half of that, or more
         self._count += 1
         try:
             # No claim or experiment can have a colon in its name.
@@ -41,8 +42,14 @@ class Plates:
         except (ParseError, ValueError) as error:
             self.problems.append(f"{path} cannot be shown ({error}).")
             return tag("p", f"{path} is damaged.", class_="absent")
-        self._left -= len(figure.svg)
+        if len(plate) > self._left:
+            return self._link(path)
+        self._left -= len(plate)
         return plate
+
+    def _link(self, path: str) -> Html:
+        self.problems.append(f"{path} is too large to show in the page; it is linked there.")
+        return tag("p", "Too large to show here: ", tag("a", path, href=path), class_="absent")
 
 
 def experiment_section(experiment: Experiment, plates: Plates) -> Html:
@@ -54,6 +61,7 @@ def experiment_section(experiment: Experiment, plates: Plates) -> Html:
         tag("p", experiment.question, class_="question") if experiment.question else "",
         tag("p", experiment.answer, class_="answer") if experiment.answer else "",
         tally(experiment.findings),
+        stepper(experiment.steps, experiment.name) if experiment.steps else "",
         *(_figure(figure, experiment, plates) for figure in experiment.figures),
         command if experiment.command else "",
         _files(experiment),

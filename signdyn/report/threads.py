@@ -108,4 +108,4 @@ def _joined(between: str, parts: Sequence[Html]) -> Html:
 
 def _short_link(finding: Finding) -> Html:
     name = f"{finding['experiment']}/{finding['id']}"
-    return tag("a", name, href=f"#{claim_anchor(finding)}", title=finding["sentence"])
+    return tag("a", name, href=f"#{claim_anchor(finding)}")

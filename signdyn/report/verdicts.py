@@ -1,23 +1,28 @@
 """The verdict table of the page: one row a claim, which unfolds to how it was decided.
 
-May import: report.html, report.numbers, report.results, report.tables.
+May import: report.html, report.numbers, report.results, report.seeds, report.tables.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from signdyn.report.html import Html, escape, join, tag
-from signdyn.report.numbers import defined, format_number, format_p
+from signdyn.report.numbers import defined, format_p
 from signdyn.report.results import VERDICTS, Experiment
+from signdyn.report.seeds import seed_values
 from signdyn.report.tables import Finding, effect_text, interval_heading
 
 SYMBOLS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
-_MOST_VALUES = 64
-"""More values of seeds than these are counted, not listed."""
 
 
-def verdict_table(experiments: Sequence[Experiment]) -> Html:
+def verdict_table(
+    experiments: Sequence[Experiment], sources: Mapping[str, str] | None = None
+) -> Html:
     """Return the table of all claims, grouped by experiment.
+
+    Args:
+        experiments: Whose claims.
+        sources: Experiment -> where its decision rules are written.
 
     Rows carry ``data-verdict`` and groups ``data-experiment`` for the page's filter. The roles
     are spelled out because a phone's layout, which stacks the cells, would lose them.
@@ -29,7 +34,7 @@ def verdict_table(experiments: Sequence[Experiment]) -> Html:
         "table",
         tag("caption", "One row a claim; a claim unfolds to how it was decided.", class_="unseen"),
         tag("thead", head, role="rowgroup"),
-        *(_group(experiment) for experiment in experiments if experiment.findings),
+        *(_group(e, (sources or {}).get(e.name, "")) for e in experiments if e.findings),
         class_="verdicts",
         role="table",
     )
@@ -58,8 +63,8 @@ def tally(findings: Iterable[Finding]) -> Html:
 
 
 def claim_anchor(finding: Finding) -> str:
-    """Return the id of a claim's row: ``experiment-claim``."""
-    return f"{finding['experiment']}-{finding['id']}"
+    """Return the id of a claim's row: ``experiment/claim``."""
+    return f"{finding['experiment']}/{finding['id']}"
 
 
 def figure_anchor(experiment: str, figure: str) -> str:
@@ -85,24 +90,24 @@ def number(text: str) -> Html:
     return Html(powers)
 
 
-def _group(experiment: Experiment) -> Html:
+def _group(experiment: Experiment, source: str) -> Html:
     link = tag("a", experiment.title, href=f"#{experiment.name}")
     title = tag("th", link, colspan="5", scope="rowgroup", role="rowheader")
     return tag(
         "tbody",
         tag("tr", title, class_="group", role="row"),
-        *(_row(finding, experiment) for finding in experiment.findings),
+        *(_row(finding, experiment, source) for finding in experiment.findings),
         data_experiment=experiment.name,
         role="rowgroup",
     )
 
 
-def _row(finding: Finding, experiment: Experiment) -> Html:
+def _row(finding: Finding, experiment: Experiment, source: str) -> Html:
     effect, _, interval = effect_text(finding).partition(" ")
     return tag(
         "tr",
         _cell("td", verdict_badge(finding["verdict"]), label="Verdict"),
-        _cell("td", _claim(finding, experiment), label="Claim", class_="claim"),
+        _cell("td", _claim(finding, experiment, source), label="Claim", class_="claim"),
         _cell(
             "td",
             join(tag("b", number(effect)), " ", tag("span", number(interval), class_="interval")),
@@ -122,16 +127,16 @@ def _cell(name: str, content: str, *, label: str | None = None, **attributes: st
     return tag(name, content, scope=scope, data_label=label, **{"role": "cell", **attributes})
 
 
-def _claim(finding: Finding, experiment: Experiment) -> Html:
+def _claim(finding: Finding, experiment: Experiment, source: str) -> Html:
     control = tag("span", "control", class_="chip") if finding["control"] else ""
     return tag(
         "details",
         tag("summary", finding["sentence"], " " if control else "", control),
-        tag("dl", *_facts(finding, experiment)),
+        tag("dl", *_facts(finding, experiment, source)),
     )
 
 
-def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
+def _facts(finding: Finding, experiment: Experiment, source: str) -> Iterable[Html]:
     """Pairs of term and description: how the claim was decided, and how to check it."""
     facts: list[tuple[str, str]] = [
         ("Rule", finding["rule"]),
@@ -139,10 +144,11 @@ def _facts(finding: Finding, experiment: Experiment) -> Iterable[Html]:
         ("p, uncorrected", number(format_p(finding["p"])) if defined(finding["p"]) else ""),
         ("Supports nothing", _false_support(finding)),
         ("Seeds", _seeds(finding)),
-        ("Per seed", _values(finding)),
+        ("Per seed", seed_values(finding, _num_seeds(experiment))),
         ("Settles", ", ".join(finding["questions"])),
         ("Figure", _figure_link(finding, experiment)),
         ("Repeat", tag("code", experiment.command) if experiment.command else ""),
+        ("Source", source),
         ("Link", tag("a", claim_anchor(finding), href=f"#{claim_anchor(finding)}")),
     ]
     for term, description in facts:
@@ -165,41 +171,10 @@ def _figure_link(finding: Finding, experiment: Experiment) -> str:
     name = finding["figure"]
     if name not in {figure.name for figure in experiment.figures}:
         return ""
-    return tag("a", name, href=f"#{figure_anchor(experiment.name, name)}")
+    return tag("a", name, href=f"#{figure_anchor(experiment.name, name)}", class_="figure")
 
 
-def _values(finding: Finding) -> str:
-    values = finding["values"]
-    if not values:
-        return ""
-    listed = [number(format_number(value)) for value in values[:_MOST_VALUES]]
-    more = len(values) - len(listed)
-    rest = f" and {more} more in claims.json" if more else ""
-    numbers = (tag("span", value) for value in listed)
-    return join(_strip(finding), tag("span", *numbers, class_="values"), rest)
-
-
-def _strip(finding: Finding) -> Html:
-    """A line of ticks, one a seed, over the interval: where the seeds lie at a glance."""
-    values = [float(value) for value in finding["values"] if defined(value)]
-    ends = [float(finding[end]) for end in ("low", "high") if defined(finding[end])]
-    low, high = min([*values, *ends], default=0.0), max([*values, *ends], default=0.0)
-    if not 0 < high - low < float("inf"):
-        return Html()
-    places = [4 + 292 * (value - low) / (high - low) for value in [*values, *ends]]
-    ticks = "".join(f"M{place:.1f} 3V15" for place in places[: len(values)])
-    band = ""
-    if len(ends) == 2:
-        start, stop = places[len(values) :]
-        width = f"{max(stop - start, 1):.1f}"
-        band = tag("rect", x=f"{start:.1f}", y="0", width=width, height="18", class_="band")
-    label = f"{len(values)} seeds from {format_number(low)} to {format_number(high)}"
-    return tag(
-        "svg",
-        band,
-        tag("path", d=ticks),
-        viewBox="0 0 300 18",
-        role="img",
-        aria_label=label,
-        class_="strip",
-    )
+def _num_seeds(experiment: Experiment) -> int | None:
+    config = experiment.facts.get("config")
+    seeds = config.get("seeds") if isinstance(config, Mapping) else None
+    return seeds if isinstance(seeds, int) else None

@@ -64,6 +64,21 @@ def test_marks_that_let_light_through_keep_their_own_style():
     assert slim(svg).count(b"opacity:0.5") == 2
 
 
+def test_in_a_page_a_mark_has_the_style_that_all_its_uses_share():
+    apart = SVG.replace(
+        b'<use xlink:href="#mark" x="3"', b'<text>1</text><use xlink:href="#mark" x="3"'
+    )
+    page = ET.fromstring(inline(slim(apart), "f1:", "x"))
+    uses = list(page.iter("use"))
+    assert len(uses) == 2
+    assert not any("style" in use.attrib for use in uses)
+    mark = next(path for path in page.iter("path") if path.get("id"))
+    assert uses[0].attrib["href"] == f"#{mark.attrib['id']}"
+    assert mark.attrib["style"] == "fill:#ff0000"
+    differing = apart.replace(b"#ff0000", b"#00ff00", 1)
+    assert inline(slim(differing), "f1:", "x").count("fill:#") == 2
+
+
 def test_slim_leaves_images_and_text_alone():
     small = slim(SVG)
     assert b"data:image/png;base64,AAAA1.2345" in small

@@ -1,0 +1,79 @@
+// Playing training step by step: a choice of views, a slider, and a button where motion is welcome.
+
+const FRAMES = 160; // a view is played in about so many frames, however many steps it has
+const FRAME = 60; // milliseconds
+
+function setUpStepper(figure) {
+  const { views, looks } = JSON.parse(figure.dataset.steps);
+  if (!views.length) return;
+  const title = figure.querySelector("h3").textContent;
+  const slider = element("input", { type: "range", min: 0, value: 0, "aria-label": `Step, ${title}` });
+  const counter = element("output");
+  const play = element("button", { type: "button", class: "play" }, "Play");
+  const select = element("select", {}, ...views.map((view, place) => element("option", { value: place }, view.label)));
+  const choice = element("label", {}, "View ", select);
+  const controls = element("div", { class: "controls" }, play, element("label", { class: "slide" }, "Step ", slider), counter);
+  if (views.length > 1) controls.prepend(choice);
+  const stage = figure.querySelector(".stage");
+  stage.before(controls);
+
+  let shown;
+  let timer = 0;
+  const show = (step) => {
+    slider.value = step;
+    counter.value = `${slider.value} of ${shown.last}`;
+    slider.setAttribute("aria-valuetext", `step ${slider.value} of ${shown.last}`);
+    shown.show(Number(slider.value));
+  };
+  const stop = () => {
+    clearInterval(timer);
+    timer = 0;
+    play.textContent = "Play";
+  };
+  const change = () => {
+    stop();
+    const view = views[select.value];
+    shown = view.walks.length ? walksOf(view, looks) : linesOf(view, looks);
+    shown.onChoose((step) => {
+      stop();
+      show(step);
+    });
+    slider.max = shown.last;
+    stage.replaceChildren(shown.node);
+    shown.draw();
+    show(0);
+  };
+  play.addEventListener("click", () => {
+    if (timer) {
+      stop();
+      return;
+    }
+    const stride = Math.ceil(shown.last / FRAMES);
+    if (Number(slider.value) >= shown.last) show(0);
+    play.textContent = "Pause";
+    timer = setInterval(() => {
+      show(Number(slider.value) + stride);
+      if (Number(slider.value) >= shown.last) stop();
+    }, FRAME);
+  });
+  slider.addEventListener("input", () => {
+    stop();
+    show(Number(slider.value));
+  });
+  select.addEventListener("change", change);
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const welcome = () => {
+    stop();
+    play.hidden = still.matches;
+  };
+  still.addEventListener("change", welcome);
+  welcome();
+  change();
+  let width = stage.clientWidth;
+  new ResizeObserver(() => {
+    if (stage.clientWidth === width) return;
+    width = stage.clientWidth;
+    shown.draw();
+    shown.show(Number(slider.value));
+  }).observe(stage);
+}
