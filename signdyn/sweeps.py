@@ -6,7 +6,7 @@ with one device or eight each block runs the same program on the same replicas, 
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import product
@@ -194,7 +194,7 @@ def run_blocks(
     todo = [i for i in range(num_blocks(num_replicas, block)) if i not in skip]
     if program is None:
         program = block_program(train_fn, block=block, width=width, devices=devices)
-    draw = seed_draws(train_fn, keys)
+    draw = SeedDraws(train_fn, keys)
     running: deque[_Call] = deque()
     collected = 0.0
     for first in range(0, len(todo), len(devices)):
@@ -224,7 +224,7 @@ class _Call(NamedTuple):
 
 def _collected(call: _Call, before: float) -> tuple[Trajectory, float, float]:
     """Return a call's results, when they were there, and how long after those before them."""
-    trajectory = jax.tree.map(np.asarray, call.result)
+    trajectory = _on_host(call.result)
     now = time.perf_counter()
     return trajectory, now, now - max(call.begun, before)
 
@@ -249,33 +249,52 @@ KEPT_DRAWS = 2**28
 """Bytes of draws that are kept for variants of the same seeds."""
 
 
-def seed_draws(
-    train_fn: TrainFn, keys: Key[Array, " replica"], *, kept_bytes: int = KEPT_DRAWS
-) -> Callable[[np.ndarray], Draw]:
-    """Return ``rows -> Draw`` with leading axis the rows; every seed is drawn alone.
+class SeedDraws:
+    """Draws of a sweep's rows, every seed's alone; to be asked for in the order of the rows.
 
-    A seed is drawn when it is first asked for. The draws last used are kept, as far as
-    ``kept_bytes`` hold them; one that was let go is drawn again, with the same bits.
+    A seed is drawn when it is first asked for, and kept if a later row has it, too, and
+    ``kept_bytes`` are not full; else it is drawn again, with the same bits.
+
+    Attributes:
+        kept: Seed's number -> its draw.
     """
-    data = np.asarray(jax.random.key_data(keys))
-    _, first, place = np.unique(data, axis=0, return_index=True, return_inverse=True)
-    place = place.reshape(-1)
-    draw_one = _draw_program(train_fn.draw)
-    kept: OrderedDict[int, Draw] = OrderedDict()
 
-    def draw(rows: np.ndarray) -> Draw:
-        own = [int(seed) for seed in place[rows]]
-        for seed in dict.fromkeys(own):
-            if seed not in kept:
-                kept[seed] = jax.tree.map(np.asarray, draw_one(data[first[seed]]))
-            kept.move_to_end(seed)
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(kept[seed] for seed in own))
-        each = max(1, sum(leaf.nbytes for leaf in jax.tree.leaves(kept[own[0]])))
-        while len(kept) > max(1, kept_bytes // each):
-            kept.popitem(last=False)
-        return stacked
+    def __init__(
+        self, train_fn: TrainFn, keys: Key[Array, " replica"], *, kept_bytes: int = KEPT_DRAWS
+    ):
+        """Take one key a row; nothing is drawn."""
+        self._data = np.asarray(jax.random.key_data(keys))
+        _, self._first, place = np.unique(
+            self._data, axis=0, return_index=True, return_inverse=True
+        )
+        self._place = place.reshape(-1)
+        self._last = np.zeros(len(self._first), int)
+        np.maximum.at(self._last, self._place, np.arange(len(self._place)))
+        self._draw_one = _draw_program(train_fn.draw)
+        self._kept_bytes = kept_bytes
+        self.kept: dict[int, Draw] = {}
 
-    return draw
+    def __call__(self, rows: np.ndarray) -> Draw:
+        """Return the draws of some rows, which are their leading axis."""
+        own = [int(seed) for seed in self._place[rows]]
+        drawn = {
+            seed: self.kept[seed] if seed in self.kept else self._draw(seed)
+            for seed in dict.fromkeys(own)
+        }
+        each = max(1, sum(leaf.nbytes for leaf in jax.tree.leaves(drawn[own[0]])))
+        for seed, one in drawn.items():
+            if self._last[seed] <= rows.max():
+                self.kept.pop(seed, None)
+            elif len(self.kept) < self._kept_bytes // each:
+                self.kept[seed] = one
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *(drawn[seed] for seed in own))
+
+    def _draw(self, seed: int) -> Draw:
+        return _on_host(self._draw_one(self._data[self._first[seed]]))
+
+
+def _on_host(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree)
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from signdyn.data import load
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
 from signdyn.staged import StagedProgram, staged_programs
-from signdyn.sweeps import block_program, replica_keys, seed_draws, stack_hypers
+from signdyn.sweeps import SeedDraws, block_program, replica_keys, stack_hypers
 from signdyn.training import Hyper, Probe, Structure, TrainFn, make_train_fn
 
 WATCH = Probe(
@@ -25,7 +25,7 @@ STRUCTURE = Structure(
 TRAIN = make_train_fn(STRUCTURE, load("two_gaussians"), WATCH)
 LAYOUT = {"block": 2, "width": 1, "devices": jax.devices()[:1]}
 ARGUMENTS = (
-    seed_draws(TRAIN, replica_keys(0, [0, 1]))(np.arange(2)),
+    SeedDraws(TRAIN, replica_keys(0, [0, 1]))(np.arange(2)),
     stack_hypers([Hyper(0.1, centering=CENTERINGS["batch"]), Hyper(0.2, label_noise=0.1)]),
 )
 

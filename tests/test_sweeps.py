@@ -12,6 +12,7 @@ from signdyn.centering import CENTERINGS
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
 from signdyn.sweeps import (
+    SeedDraws,
     block_program,
     grid,
     hasty_to_compile,
@@ -20,7 +21,6 @@ from signdyn.sweeps import (
     replica_keys,
     run_blocks,
     run_sweep,
-    seed_draws,
     stack_hypers,
 )
 from signdyn.training import NO_PROBE, Draw, Hyper, Structure, TrainFn, Trajectory, make_train_fn
@@ -237,7 +237,7 @@ def test_every_seed_is_drawn_once_however_many_variants_share_it():
 
     keys = replica_keys(0, [7, 3, 7, 7, 3])
     rows = np.array([4, 0, 0])
-    drawn = seed_draws(TrainFn(counted, run), keys)(rows)
+    drawn = SeedDraws(TrainFn(counted, run), keys)(rows)
     jax.effects_barrier()
     assert len(calls) == 2
     np.testing.assert_array_equal(
@@ -253,15 +253,23 @@ def test_draws_that_were_let_go_are_drawn_again_with_the_same_bits():
         jax.debug.callback(lambda: calls.append(1))
         return draw(key)
 
-    keys = replica_keys(0, range(4))
-    rows = [np.arange(4), np.array([0, 1]), np.array([0, 1])]
-    kept = seed_draws(TrainFn(draw, run), keys)
-    two = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(jax.tree.map(np.asarray, draw(keys[0]))))
-    forgetful = seed_draws(TrainFn(counted, run), keys, kept_bytes=two)
-    for own in rows:
-        assert_bitwise_equal(forgetful(own), kept(own))
+    keys = replica_keys(0, [*range(4)] * 2)
+    one = sum(leaf.nbytes for leaf in jax.tree.leaves(jax.tree.map(np.asarray, draw(keys[0]))))
+    forgetful = SeedDraws(TrainFn(counted, run), keys, kept_bytes=2 * one)
+    mindful = SeedDraws(TrainFn(draw, run), keys)
+    for rows in np.split(np.arange(8), 4):
+        assert_bitwise_equal(forgetful(rows), mindful(rows))
+        assert len(forgetful.kept) <= 2
     jax.effects_barrier()
-    assert len(calls) == 6  # four, the first two again, and then those are at hand
+    assert len(calls) == 6  # two were at hand the second time
+    assert not mindful.kept
+
+
+def test_no_draw_is_held_that_no_later_row_has():
+    draws = SeedDraws(TrainFn(draw, run), replica_keys(0, range(64)))
+    for rows in np.split(np.arange(64), 32):
+        draws(rows)
+        assert not draws.kept
 
 
 @pytest.mark.parametrize("in_flight", [1, 2, 3, 9])

@@ -62,7 +62,7 @@ def sweep(*, seeds: int = 16, width: int = 64, depth: int = 2, batch: int = 64) 
     from signdyn.data import load
     from signdyn.likelihoods import categorical
     from signdyn.models.mlp import MLP
-    from signdyn.sweeps import block_program, grid, replica_keys, seed_draws, stack_hypers
+    from signdyn.sweeps import SeedDraws, block_program, grid, replica_keys, stack_hypers
     from signdyn.training import Structure, make_train_fn
 
     model = MLP((width,) * depth, 10, "sigmoid")
@@ -71,7 +71,7 @@ def sweep(*, seeds: int = 16, width: int = 64, depth: int = 2, batch: int = 64) 
     devices = jax.local_devices()
     block = -(-seeds // len(devices))
     rows = np.arange(block * len(devices)) % seeds
-    draws = seed_draws(train, replica_keys(0, range(seeds)))(rows)
+    draws = SeedDraws(train, replica_keys(0, range(seeds)))(rows)
     hypers = stack_hypers(grid(learning_rate=[0.1]) * len(rows))
     program = block_program(train, block=block, width=1, devices=devices)
     return lambda: jax.block_until_ready(program(draws, hypers))
