@@ -117,6 +117,44 @@ def tabulate_descent(trajectory: Trajectory) -> Mapping[str, Variable]:
     return table
 
 
+def tabulate_on_the_way(trajectory: Trajectory) -> Mapping[str, Variable]:
+    """Return the table of `tabulate_descent`, and two readings at every record: means so far.
+
+    What lies between two records is theirs too, see `between_records`.
+    """
+    table = dict(tabulate_descent(trajectory))
+    for name in ON_THE_WAY:
+        values = np.asarray(trajectory.probe[name])
+        dims = ("record", "layer") if values.ndim == 3 else ("record",)
+        text = f"{READINGS[name]}, from the start to the record's last step"
+        table[f"{name}_so_far"] = Variable(dims, values, "1", text)
+    return table
+
+
+ON_THE_WAY = ("turning_cosine", "coherence")
+
+
+def between_records(means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the means of what was added between records, from means over all until each record.
+
+    Args:
+        means: [..., record] running means.
+        counts: [..., record] of how many values each is the mean; growing.
+
+    Returns:
+        [..., record]; NaN where nothing was added.
+
+    Example:
+        >>> between_records(np.array([2.0, 3.0, 3.0]), np.array([1, 3, 3]))  # of 2, then 3 and 4
+        array([2. , 3.5, nan])
+    """
+    counts = np.broadcast_to(counts, means.shape)
+    sums = np.where(counts > 0, means, 0.0).astype(np.float64) * counts
+    added = np.diff(counts, axis=-1, prepend=0)
+    with np.errstate(invalid="ignore"):
+        return np.diff(sums, axis=-1, prepend=0.0) / np.where(added > 0, added, np.nan)
+
+
 def steps_to_target(losses: np.ndarray, target_loss: float, every: int) -> np.ndarray:
     """Return the number of updates before the loss is at most the target; NaN if it never is.
 

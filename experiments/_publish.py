@@ -17,6 +17,7 @@ from signdyn.claims import Finding
 from signdyn.files import remove_leftovers, write_json
 from signdyn.locks import wait_for_folder
 from signdyn.report.page import write_page
+from signdyn.report.steps import Steps, write_steps
 from signdyn.report.style import save_figure
 from signdyn.report.tables import to_text, write_tables
 
@@ -35,6 +36,9 @@ ORDER = (
 )
 """Experiments in the order of the page."""
 
+SOURCES = {name: f"experiments/_{name}/claims.py" for name in ORDER}
+"""Where the decision rules of each experiment's claims are stated."""
+
 
 class Publication(NamedTuple):
     """What an experiment has to say.
@@ -47,6 +51,7 @@ class Publication(NamedTuple):
         figures: Name -> (figure, caption).
         config: The run's options.
         presets: The experiment's presets.
+        steps: Training step by step, if the page is to play it.
     """
 
     title: str
@@ -56,6 +61,7 @@ class Publication(NamedTuple):
     figures: Mapping[str, tuple[Figure, str]]
     config: CommonConfig
     presets: Mapping[str, Mapping[str, Any]]
+    steps: Steps | None = None
 
 
 class Outcome(NamedTuple):
@@ -87,12 +93,14 @@ def publish(folder: Path, publication: Publication) -> Outcome:
         "findings": rows,
         "figures": captions,
     }
+    if publication.steps is not None:
+        write_steps(publication.steps, folder)
     write_json(folder / "claims.json", content)
     # of two that end together the second finds what the first has written
     with wait_for_folder(folder.parent) as hold:
         if hold.is_exclusive:
             remove_leftovers(folder.parent)
-        page = write_page(folder.parent, order=ORDER, threads=answered_threads())
+        page = write_page(folder.parent, order=ORDER, threads=answered_threads(), sources=SOURCES)
     written = [
         *(folder / part for part in ("claims.json", "figures", "tables", "cells")),
         page.path,

@@ -27,6 +27,7 @@ from experiments._sign_flip.claims import answer, decide_claims
 from experiments._sign_flip.figures import draw_figures
 from experiments._sign_flip.plan import NAME, PRESETS, RECORD_EVERY, Config, Plan
 from experiments._sign_flip.results import Results
+from experiments._sign_flip.steps import make_steps
 from experiments._sign_flip.sweep import run_sweeps
 
 
@@ -71,6 +72,7 @@ def conclude(plan: Plan) -> Outcome:
             figures=draw_figures(results),
             config=plan.config,
             presets=PRESETS,
+            steps=make_steps(results),
         ),
     )
 

@@ -33,6 +33,7 @@ from experiments._two_weights.figure import draw_figure
 from experiments._two_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
 from experiments._two_weights.problem import two_classes
 from experiments._two_weights.results import Results, descents_table
+from experiments._two_weights.steps import make_steps
 from signdyn.report.tables import write_table
 
 QUESTION = "What does the zig-zag look like, drawn from the real paths of two weights?"
@@ -73,6 +74,7 @@ def conclude(plan: Plan) -> Outcome:
             figures={FIGURE: draw_figure(results)},
             config=plan.config,
             presets=PRESETS,
+            steps=make_steps(results, plan.config.seeds),
         ),
     )
 

@@ -11,7 +11,12 @@ import xarray as xr
 
 from experiments._cli import option
 from experiments._ladder import Ladder
-from experiments._path_probe import path_probe, tabulate_descent, tabulate_losses
+from experiments._path_probe import (
+    path_probe,
+    tabulate_descent,
+    tabulate_losses,
+    tabulate_on_the_way,
+)
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._sign_flip.start import start_measurement, tabulate_start
 from signdyn.activations import ACTIVATIONS
@@ -246,6 +251,8 @@ class Groups:
     def _descent(self, activation, part, optimizer, steps, batch_size) -> Job:
         structure = self._structure(activation, optimizer, steps, batch_size)
         probe, tabulate = path_probe(self.plan.target_loss), tabulate_descent
+        if part == "full":
+            tabulate = tabulate_on_the_way
         if part == "exact":
             probe, tabulate = NO_PROBE, tabulate_losses
         train_fn = make_train_fn(structure, self.plan.data, probe)

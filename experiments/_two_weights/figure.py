@@ -1,10 +1,12 @@
 """The picture: one seed's paths on the contours of its loss, and where updates can point."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Wedge
 
@@ -30,6 +32,7 @@ class View(NamedTuple):
         title: Arm and method.
         arm: Look of the path.
         path: [step, 2] weights until the target.
+        loss: [step] nats.
         data: The arm's inputs, labels, minimum and lambda_max.
         corner: Where the compass stands, in fractions of the panel.
         note: Step size and outcome.
@@ -38,6 +41,7 @@ class View(NamedTuple):
     title: str
     arm: str
     path: np.ndarray
+    loss: np.ndarray
     data: xr.Dataset
     corner: tuple[float, float]
     note: str
@@ -45,7 +49,7 @@ class View(NamedTuple):
 
 def draw_figure(results: Results) -> tuple[Figure, str]:
     """Return the picture of the first seed, and its caption."""
-    views = _views(results)
+    views = views_of(results)
     cols = 3
     if current_style().column_width < NARROW:
         cols, views = 2, [views[place] for place in (0, 3, 1, 2, 4, 5)]
@@ -61,7 +65,7 @@ def draw_figure(results: Results) -> tuple[Figure, str]:
         sharex=False,
         sharey=False,
     )
-    span = max(_extent(view) for view in views)
+    span = common_span(views)
     with drawing():
         for ax, view in zip(axes.flat, views, strict=True):
             _draw(ax, view, span)
@@ -80,7 +84,8 @@ _CAPTION = (
 )
 
 
-def _views(results: Results) -> list[View]:
+def views_of(results: Results) -> list[View]:
+    """Return the six paths of the first seed that are shown."""
     left, right = (0.01, 0.01), (0.69, 0.01)
     high = (0.69, 0.69)
 
@@ -89,9 +94,10 @@ def _views(results: Results) -> list[View]:
         rows = results.rows(part, arm, rate).isel(seed=0)
         steps = float(rows.steps_to_target)
         count = len(rows.weights) if part == "single" or np.isnan(steps) else int(steps) + 1
-        path = rows.weights.values[:count]
-        path = path[np.isfinite(path).all(axis=1)]
-        return View(f"{arm}, {method}", color or arm, path, data, corner, _note(part, rows))
+        path, loss = rows.weights.values[:count], rows.loss.values[:count]
+        known = np.isfinite(path).all(axis=1)
+        title, note = f"{arm}, {method}", _note(part, rows)
+        return View(title, color or arm, path[known], loss[known], data, corner, note)
 
     def at_best(arm: str, corner: tuple) -> View:
         best = results.best_rate(arm)
@@ -119,15 +125,21 @@ def _note(part: str, rows: xr.Dataset) -> str:
     return f"step {rows.learning_rate.item():.2g}, $2/\\lambda_{{\\max}}$ = {limit:.2g}\n{count}"
 
 
-def _extent(view: View) -> float:
-    points = np.vstack([view.path, view.data.minimum.values])
-    return 1.25 * float(np.ptp(points, axis=0).max())
+def common_span(views: Iterable[View]) -> float:
+    """Return the width of a square in which each path has room."""
+    points = (np.vstack([view.path, view.data.minimum.values]) for view in views)
+    return max(1.25 * float(np.ptp(of_view, axis=0).max()) for of_view in points)
+
+
+def middle_of(view: View) -> np.ndarray:
+    """Return the center of a view: half way from the start to the minimum."""
+    return (view.path[0] + view.data.minimum.values) / 2.0
 
 
 def _draw(ax: Axes, view: View, span: float) -> None:
     minimum, start = view.data.minimum.values, view.path[0]
-    middle = (start + minimum) / 2.0
-    _contours(ax, view.data, middle, span)
+    middle = middle_of(view)
+    draw_contours(ax, view.data, middle, span)
     appearance = look(view.arm)
     many = len(view.path) > 200  # marks would hide the line
     ax.plot(
@@ -149,14 +161,16 @@ def _draw(ax: Axes, view: View, span: float) -> None:
     _compass(ax, view)
 
 
-def _contours(ax: Axes, data: xr.Dataset, middle: np.ndarray, span: float) -> None:
-    """Draw the loss itself, as the record's inputs and labels make it."""
-    ticks = np.linspace(-0.5, 0.5, 91) * span
+def draw_contours(
+    ax: Axes, data: xr.Dataset, middle: np.ndarray, span: float, *, points: int = 91
+) -> QuadContourSet:
+    """Draw the loss itself, as the record's inputs and labels make it, and return its lines."""
+    ticks = np.linspace(-0.5, 0.5, points) * span
     w, b = np.meshgrid(middle[0] + ticks, middle[1] + ticks)
     logits = w[..., None] * data.inputs.values[:, 0] + b[..., None] * data.inputs.values[:, 1]
     loss = np.mean(np.logaddexp(0.0, logits) - data.labels.values * logits, axis=-1)
     excess = loss - (data.target_loss.item() - TARGET)
-    ax.contour(w, b, excess, levels=LEVELS, colors="#bdbdbd", linewidths=0.7)
+    return ax.contour(w, b, excess, levels=LEVELS, colors="#bdbdbd", linewidths=0.7)
 
 
 def _compass(ax: Axes, view: View) -> None:

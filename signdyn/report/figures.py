@@ -91,7 +91,7 @@ def band(
         label: What the legend says instead of the arm's own label; ``""`` for no entry.
     """
     appearance = look(arm)
-    low, median, high = _quartiles(values)
+    low, median, high = quartiles(values)
     shown = appearance.label if label is None else label
     ax.fill_between(x, low, high, color=appearance.color, alpha=0.18, linewidth=0)
     ax.plot(x, median, label=shown or None, **_line(appearance))
@@ -214,16 +214,25 @@ def key(figure: Figure) -> None:
         )
 
 
+def quartiles(values: Num[np.ndarray, "seed x"]) -> Float[np.ndarray, "3 x"]:
+    """Return lower quartile, median and upper quartile over seeds.
+
+    They are NaN where fewer than half of the seeds are defined.
+
+    Example:
+        >>> quartiles(np.array([[1.0, np.nan], [2.0, np.nan], [3.0, 5.0]]))
+        array([[1.5, nan],
+               [2. , nan],
+               [2.5, nan]])
+    """
+    defined = ~np.isnan(values)
+    enough = 2 * defined.sum(axis=0) >= max(len(values), 1)
+    found = np.full((3, values.shape[1]), np.nan)
+    with np.errstate(invalid="ignore"):  # two infinite neighbors have no middle: NaN is right
+        found[:, enough] = np.nanquantile(values[:, enough], [0.25, 0.5, 0.75], axis=0)
+    return found
+
+
 def _line(appearance: Look) -> dict:
     dashes = {"dashes": appearance.dash} if appearance.dash else {}
     return {"color": appearance.color, "linewidth": appearance.width, **dashes}
-
-
-def _quartiles(values: np.ndarray) -> np.ndarray:
-    """Lower quartile, median and upper quartile of each column, NaN where half are NaN."""
-    defined = ~np.isnan(values)
-    enough = 2 * defined.sum(axis=0) >= max(len(values), 1)
-    quartiles = np.full((3, values.shape[1]), np.nan)
-    with np.errstate(invalid="ignore"):  # two infinite neighbors have no middle: NaN is right
-        quartiles[:, enough] = np.nanquantile(values[:, enough], [0.25, 0.5, 0.75], axis=0)
-    return quartiles

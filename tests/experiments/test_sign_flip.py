@@ -12,6 +12,7 @@ import pytest
 from experiments._best_rate import best_for_others, best_rate, edge_rungs
 from experiments._sign_flip.start import batch_sizes
 from signdyn.records import load
+from signdyn.report.steps import what_is_wrong
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--seeds=3", "--activations=relu", "--widths=4", "--steps=8"]
@@ -85,6 +86,22 @@ def test_every_arm_starts_as_the_same_function(place):
     assert losses.shape == (4, 3)
     assert np.ptp(losses[0]) > 0.1  # seeds differ, arms do not
     np.testing.assert_allclose(losses, losses[:1].repeat(4, axis=0), rtol=2e-6)
+
+
+def test_the_steps_to_play_begin_with_what_was_measured_at_the_start(place):
+    folder = place / "1" / "sign_flip"
+    start, full = load(folder, part="start"), load(folder, part="full")
+    full = full.isel(variant=full.optimizer == "sgd")
+    for arm in ("raw", "flipped", "centered"):
+        at_start = start.isel(variant=start.arm == arm, batch_size=-1).coherence.values[0]
+        for rows in full.coherence_so_far.isel(record=0, variant=full.arm == arm).values:
+            np.testing.assert_allclose(rows, at_start, rtol=1e-5)
+    at_end = full.turning_cosine_so_far.isel(record=-1)
+    np.testing.assert_array_equal(at_end, full.turning_cosine)
+    steps = json.loads((folder / "steps.json").read_text())
+    assert what_is_wrong(steps) == ""
+    assert steps["absent"] == []
+    assert "3 seeds" in steps["caption"]
 
 
 def test_flipped_networks_have_the_fisher_eigenvalue_of_raw(place):

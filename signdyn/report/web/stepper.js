@@ -1,7 +1,7 @@
 // Playing training step by step: a choice of views, a slider, and a button where motion is welcome.
 
-const FRAMES = 160; // a view is played in about so many frames, however many steps it has
-const FRAME = 60; // milliseconds
+const FRAME = 90; // milliseconds
+const SINGLE = 20; // the first steps are played one by one, later ones faster and faster
 
 function setUpStepper(figure) {
   const { views, looks } = JSON.parse(figure.dataset.steps);
@@ -48,11 +48,10 @@ function setUpStepper(figure) {
       stop();
       return;
     }
-    const stride = Math.ceil(shown.last / FRAMES);
     if (Number(slider.value) >= shown.last) show(0);
     play.textContent = "Pause";
     timer = setInterval(() => {
-      show(Number(slider.value) + stride);
+      show(Number(slider.value) + Math.max(1, Math.floor(Number(slider.value) / SINGLE)));
       if (Number(slider.value) >= shown.last) stop();
     }, FRAME);
   });
