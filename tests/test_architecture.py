@@ -15,8 +15,8 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("checks", "types", "files", "inputs", "memory"),
-    ("locks",),
+    ("checks", "types", "files", "inputs", "memory", "peers"),
+    ("locks", "processes"),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
     ("checkpoints", "records", "run_folder"),
     ("analysis", "models", "claims"),
@@ -26,7 +26,7 @@ LAYERS = (
     ("descent",),
     ("training",),
     ("sweeps",),
-    ("staged",),
+    ("shares", "staged"),
     ("resume", "report"),
 )
 
@@ -41,8 +41,11 @@ INNER_LAYERS = {
         ("layer_natural",),
     ),
     "signdyn.data": (
-        ("check", "dataset", "digits_builder"),
-        ("digits", "npz", "toys"),
+        ("check", "checksums", "dataset", "digits_builder", "idx", "near", "places", "preparing"),
+        ("arrays", "digits", "toys"),
+        ("npz", "prepared"),
+        ("cifar", "fetching", "idx_sets"),
+        ("known",),
         ("loading",),
     ),
     "signdyn.models": (

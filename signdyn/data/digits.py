@@ -1,49 +1,30 @@
 """``digits``: prepared once under a data folder, read from there ever after.
 
-Preparation happens in a folder of its own, which is moved into place when it is complete and on
-disk. Hence it may be interrupted at any moment (at worst a folder ``.preparing-*`` stays behind),
-several processes may prepare at once (the first one wins, the others drop their work), and no
-lock is needed, which network file systems may lack.
-May import NumPy; TensorFlow Datasets only when a function is called.
+It may be interrupted at any moment, and several processes may prepare at once, see
+:mod:`signdyn.data.preparing`. May import NumPy; TensorFlow Datasets only when a function is called.
 """
 
 import contextlib
 import io
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from signdyn.data.dataset import Dataset
+from signdyn.data.places import default_data_dir
+from signdyn.data.preparing import put_in_place
 
 FINGERPRINT = "190ea487bd437d6f72bec338886fa57d431104d720452cb007778857dce5aa79"
 _DESCRIPTION = "8x8 images of handwritten digits, pixels in [0, 1], 10 classes (scikit-learn)"
-
-
-def default_data_dir() -> Path:
-    """Return $SIGNDYN_DATA_DIR, else signdyn/ under $XDG_CACHE_HOME, else under ~/.cache.
-
-    Raises:
-        ValueError: If none of them is set and the user has no home directory.
-    """
-    try:
-        if chosen := os.environ.get("SIGNDYN_DATA_DIR"):
-            return Path(chosen).expanduser()
-        if cache := os.environ.get("XDG_CACHE_HOME"):
-            return Path(cache) / "signdyn"
-        return Path.home() / ".cache" / "signdyn"
-    except RuntimeError:  # A user without a home, as in some containers.
-        raise ValueError(
-            "digits: found no home directory to keep it in; set SIGNDYN_DATA_DIR to a folder."
-        ) from None
 
 
 def load_digits(data_dir: Path | None) -> Dataset:
     """Return the digits, prepared under ``data_dir`` if they are not yet, or are damaged there.
 
     Args:
-        data_dir: Folder to keep the prepared files in; see :func:`default_data_dir`.
+        data_dir: Folder to keep the prepared files in; see
+            :func:`signdyn.data.places.default_data_dir`.
 
     Returns:
         1,437 training and 360 test images (36 of each class), bitwise the same everywhere; how
@@ -96,37 +77,22 @@ def _arrays(source) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _prepare(root: Path) -> None:
-    """Prepare the digits beside their place and move them there, unless another was faster."""
+    """Prepare the digits under ``root``."""
     import tensorflow_datasets as tfds
 
     from signdyn.data.digits_builder import Digits
 
-    place = _prepared(root)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as scratch:
-        builder = Digits(data_dir=scratch, file_format="array_record")
+    def make(scratch: Path) -> Path:
+        builder = Digits(data_dir=os.fspath(scratch), file_format="array_record")
         # It announces a download of nothing, and draws progress bars for half a second.
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False)
             )
-        _flush_to_disk(_prepared(Path(scratch)))
-        try:
-            _prepared(Path(scratch)).rename(place)
-        except OSError:  # Something stands there: another process's digits, or damaged ones.
-            if _read(root) is None:
-                place.rename(Path(scratch) / "damaged")
-                _prepared(Path(scratch)).rename(place)
+        return _prepared(scratch)
+
+    put_in_place(root, _prepared(root), make, lambda: _read(root) is not None)
 
 
 def _prepared(root: Path) -> Path:
     return root / "digits" / "1.0.0"  # Where TFDS puts version 1.0.0 of the builder.
-
-
-def _flush_to_disk(folder: Path) -> None:
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -4,7 +4,6 @@ May import NumPy and nothing of signdyn above types. What a loader needs beyond 
 when it is called.
 """
 
-import difflib
 import os
 import types
 from collections.abc import Callable, Mapping
@@ -12,8 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from signdyn.checks import checked
+from signdyn.data.checksums import known_to_tfds
 from signdyn.data.dataset import Dataset
 from signdyn.data.digits import load_digits
+from signdyn.data.known import KNOWN, load_known, load_tfds
+from signdyn.data.near import did_you_mean
 from signdyn.data.npz import load_npz
 from signdyn.data.toys import TOYS, load_toy
 
@@ -26,6 +28,11 @@ class Request(NamedTuple):
     data_dir: Path | None
     noise: float
     seed: int
+    download: bool
+
+
+def _load_known(request: Request) -> Dataset:
+    return load_known(request.name, request.data_dir, download=request.download)
 
 
 def _load_toy(request: Request) -> Dataset:
@@ -35,11 +42,17 @@ def _load_toy(request: Request) -> Dataset:
 DATASETS: Mapping[str, Callable[[Request], Dataset]] = types.MappingProxyType(
     {
         "digits": lambda request: load_digits(request.data_dir),
+        **dict.fromkeys(KNOWN, _load_known),
+        "tfds:": lambda request: load_tfds(
+            request.argument, request.data_dir, download=request.download
+        ),
         "npz:": lambda request: load_npz(request.argument),
         **dict.fromkeys(TOYS, _load_toy),
     }
 )
 """Loaders by name; what follows a name that ends with a colon is the loader's argument."""
+
+_ARGUMENTS = {"npz:": "npz:<path>", "tfds:": "tfds:<name>"}
 
 
 @checked
@@ -50,25 +63,35 @@ def load(
     num_train: int | None = None,
     noise: float | None = None,
     seed: int | None = None,
+    download: bool = False,
+    keep_uint8: bool = False,
 ) -> Dataset:
     """Return a data set as NumPy arrays.
 
     ======================================  ==========================================
     ``digits``                              8x8 images, 10 classes; prepared once
+    ``fashion_mnist mnist``                 28x28 images, 10 classes; 60,000 and 10,000
+    ``cifar10``                             32x32x3 images, 10 classes; 50,000 and 10,000
+    ``tfds:<name>``                         whatever else TensorFlow Datasets has prepared
     ``npz:<path>``                          the user's own file, see :mod:`signdyn.data.npz`
     ``two_gaussians xor circle spiral``     TensorFlow Playground's toy problems
     ======================================  ==========================================
 
+    Where their files are looked for, and what to do if there are none, says docs/data_sets.md.
+
     Args:
         name: One of the above.
-        data_dir: Folder for prepared files; by default $SIGNDYN_DATA_DIR, else signdyn/ in the
-            user's cache folder. Used by ``digits`` alone.
+        data_dir: Folder to look in before all others, and to prepare or download data sets in; by
+            default $SIGNDYN_DATA_DIR, else signdyn/ in the user's cache folder.
         num_train: Keep the first so many training examples; all of them by default.
         noise: For the toy problems, from 0 (the default) to .5.
         seed: For the toy problems; 0 by default.
+        download: Whether TensorFlow Datasets is to fetch what is found nowhere.
+        keep_uint8: Whether pixels of uint8 stay so, in a quarter of the memory;
+            `signdyn.training` scales them in the step. By default they are divided by 255.
 
     Returns:
-        The data set; loading it again gives the same bits.
+        The data set; loading it again gives the same bits, wherever it was found.
 
     Raises:
         ValueError: If the name is unknown, an argument is out of range or not for this data set,
@@ -93,8 +116,11 @@ def load(
         data_dir=None if data_dir is None else Path(data_dir).expanduser(),
         noise=0.0 if noise is None else noise,
         seed=0 if seed is None else seed,
+        download=download,
     )
     dataset = DATASETS[key](request)
+    if not keep_uint8:
+        dataset = dataset.in_float32()
     if num_train is None:
         return dataset
     available = len(dataset.x_train)
@@ -106,8 +132,13 @@ def load(
 
 
 def _unknown(name: str) -> str:
-    shown = {key.rstrip(":"): key + "<path>" if key.endswith(":") else key for key in DATASETS}
-    near = [f"npz:{name}"] if name.endswith(".npz") else []
-    near += [shown[match] for match in difflib.get_close_matches(name, shown, n=1)]
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    shown = {key.rstrip(":"): _ARGUMENTS.get(key, key) for key in DATASETS}
+    if name.endswith(".npz"):
+        hint = f" (did you mean {f'npz:{name}'!r}?)"
+    elif name in known_to_tfds():
+        hint = f" (did you mean {f'tfds:{name}'!r}?)"
+    else:
+        hint = did_you_mean(name, shown)
+        for word, text in shown.items():
+            hint = hint.replace(repr(word), repr(text))
     return f"load: no data set is called {name!r}{hint}; known are {', '.join(shown.values())}."

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signdyn.data import digits, load
+from signdyn.data import digits, load, preparing
 
 FILES = Path("digits") / "1.0.0"
 
@@ -100,15 +100,15 @@ def test_preparing_leaves_nothing_but_the_prepared_files(prepared):
 def test_two_processes_that_finish_preparing_at_once_both_load(prepared, tmp_path):
     code = """
 import pathlib, sys, time
-from signdyn.data import digits, load
+from signdyn.data import load, preparing
 root, mine, other = map(pathlib.Path, sys.argv[1:4])
-flush = digits._flush_to_disk
+flush = preparing.flush_to_disk
 def meet(folder):
     flush(folder)
     mine.touch()
     while not other.exists():
         time.sleep(0.01)
-digits._flush_to_disk = meet
+preparing.flush_to_disk = meet
 load("digits", data_dir=root)
 """
     root, one, two = (tmp_path / name for name in ("root", "one", "two"))
@@ -121,8 +121,8 @@ load("digits", data_dir=root)
 def test_a_preparation_that_was_killed_does_not_poison_the_next(tmp_path):
     code = """
 import os, signal, sys
-from signdyn.data import digits, load
-digits._flush_to_disk = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+from signdyn.data import load, preparing
+preparing.flush_to_disk = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
 load("digits", data_dir=sys.argv[1])
 """
     assert run_python(code, tmp_path).wait(timeout=120) == -signal.SIGKILL
@@ -134,7 +134,7 @@ def test_an_interrupted_preparation_leaves_nothing_behind(tmp_path, monkeypatch)
     def interrupt(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(digits, "_flush_to_disk", interrupt)
+    monkeypatch.setattr(preparing, "flush_to_disk", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load("digits", data_dir=tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -26,7 +26,7 @@ def test_an_unknown_name_lists_all_and_suggests_the_nearest(name, nearest):
 
 
 def test_a_name_like_no_other_lists_all_without_a_guess():
-    with pytest.raises(ValueError, match="no data set is called 'qqq'; known are digits, npz:"):
+    with pytest.raises(ValueError, match="no data set is called 'qqq'; known are digits, fash"):
         load("qqq")
 
 
