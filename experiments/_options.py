@@ -32,7 +32,7 @@ def option(
     entries: type = str,
     least: int = 1,
     most: int = 64,
-    folder: Literal["written", "read"] | None = None,
+    folder: Literal["written", "read", "kept"] | None = None,
 ) -> Any:
     """Return a dataclass field that becomes a flag; its type is that of ``default``.
 
@@ -46,7 +46,8 @@ def option(
         least: Fewest entries of a tuple.
         most: Most of them.
         folder: Of a str or a tuple's entries: it names a folder that will be "written" to (made
-            if missing), or one to be "read". An empty default may stay empty.
+            if missing), one to be "read", or one where something is "kept": it can be read, or
+            made if missing. An empty default may stay empty.
     """
     metadata = {
         "help": help,
@@ -127,7 +128,7 @@ def accepted(field: Any) -> str:
     return f"names with commas between{count}" + ", each once" * _once(field)
 
 
-def check_folder(flag: str, name: str, use: Literal["written", "read"]) -> None:
+def check_folder(flag: str, name: str, use: Literal["written", "read", "kept"]) -> None:
     """Raise `UsageError` unless ``name`` is a folder that can be read, or made and written to."""
     if not name or not name.isprintable():
         raise UsageError(f"{flag} must be a folder's name, got {shortened(name)}")
@@ -135,6 +136,8 @@ def check_folder(flag: str, name: str, use: Literal["written", "read"]) -> None:
     try:
         if path.is_dir() or use == "read":
             _check_is_folder(flag, path)
+        if path.is_dir() and use == "kept":
+            return
         place = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
         if not place.is_dir():
             file = "a file" if place == path else f"below the file {shortened(place)}"
@@ -142,7 +145,7 @@ def check_folder(flag: str, name: str, use: Literal["written", "read"]) -> None:
     except OSError as error:
         told = error.strerror or error
         raise UsageError(f"{flag} cannot be {shortened(name)}: {str(told).lower()}") from error
-    if use == "written" and not os.access(place, os.W_OK | os.X_OK):
+    if use != "read" and not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(
             f"{flag} must be a folder that can be written to, but {shortened(place)} cannot"
         )

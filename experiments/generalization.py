@@ -36,7 +36,7 @@ def prepare(config: Config) -> Plan:
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    data = load_data(config)
+    data = load_data(config, batch_size=config.batch_size)
     start_jax(config)
     return Plan(
         config=config,

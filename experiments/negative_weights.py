@@ -18,11 +18,12 @@ from other seeds.
     python -m experiments.negative_weights --preset=default  about a minute on two cores
 """
 
-from experiments._data import load_digits
+from experiments._cli import UsageError
+from experiments._data import check_images, first_examples, load_whole
 from experiments._negative_weights.claims import answer, decide_claims
 from experiments._negative_weights.figures import draw_figures
-from experiments._negative_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
-from experiments._negative_weights.problem import digits, xor
+from experiments._negative_weights.plan import BATCH, NAME, PRESETS, Config, Plan, make_jobs
+from experiments._negative_weights.problem import images, xor
 from experiments._negative_weights.results import Results, held_table, shares_table
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
@@ -32,13 +33,19 @@ QUESTION = "Can weights be negative with ReLU everywhere, and what makes them so
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits; nothing is written.
+    """Check everything a user can get wrong, load the data; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
     """
-    data = load_digits(config)
-    own = digits(data, config.num_train)
+    data = load_whole(config)
+    check_images(data)
+    own = images(first_examples(data, config.num_train))
+    if len(own.x_train) < BATCH:
+        raise UsageError(
+            f"--dataset must hold at least the {BATCH} training examples of a minibatch, but "
+            f"{data.name} has {len(own.x_train)}"
+        )
     start_jax(config)
     extra = {"fingerprint": data.fingerprint, "num_examples": len(own.x_train)}
     return Plan(config, own, xor(), data.fingerprint, Session(NAME, config, extra))

@@ -20,7 +20,8 @@ of mean zero; features and networks with random signs flipped; networks from oth
     python -m experiments.sign_coherence --preset=default  about a minute on two cores
 """
 
-from experiments._data import load_digits
+from experiments._cli import UsageError
+from experiments._data import check_images, first_examples, load_whole
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
 from experiments._sign_coherence.claims import answer, decide_claims
@@ -39,15 +40,19 @@ QUESTION = "When do all weights into a unit move together?"
 
 
 def prepare(config: Config) -> Plan:
-    """Check everything a user can get wrong, load the digits; nothing is written.
+    """Check everything a user can get wrong, load the data; nothing is written.
 
     Raises:
         ValueError: With one sentence on what was wrong.
     """
     check_config(config)
-    data = load_digits(config)
-    keep = slice(config.num_train)
-    data = data._replace(x_train=data.x_train[keep], y_train=data.y_train[keep])
+    data = first_examples(load_whole(config), config.num_train)
+    check_images(data)
+    if len(data.x_train) < config.num_train:
+        raise UsageError(
+            f"--num_train must be at most the {len(data.x_train)} training examples of "
+            f"{data.name}, got {config.num_train}"
+        )
     start_jax(config)
     return Plan(config, data, Session(NAME, config, {"fingerprint": data.fingerprint}))
 

@@ -39,7 +39,7 @@ def prepare(config: Config) -> Plan:
     """
     if config.steps % RECORD_EVERY:
         raise UsageError(f"--steps must be a multiple of {RECORD_EVERY}, got {config.steps}")
-    data = load_data(config)
+    data = load_data(config, batch_size=config.batch_size)
     start_jax(config)
     return Plan(
         config=config,

@@ -13,6 +13,7 @@ from experiments._centering.networks import FLOOR, SCALINGS, Point, Problem
 from experiments._centering.probe import race_probe, tabulate_race
 from experiments._centering.start import start_fn, tabulate_start
 from experiments._cli import option
+from experiments._data import data_dir_option
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from signdyn.centering import CENTERINGS, Centering, SiteCentering, combine, offset
@@ -105,9 +106,7 @@ NORMS = {"batch": range(4), "layer": range(-3, 1)}
 class Config(CommonConfig):
     """Options of the experiment on centering."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    data_dir: str = data_dir_option()
     num_train: int = option(128, "Use at most this many digits.", minimum=32, maximum=10**6)
     widths: tuple = option(
         ("24", "24"), "Units of each hidden layer.", entries=int, minimum=1, maximum=65536

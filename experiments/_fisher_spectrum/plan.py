@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments._cli import UsageError, option
+from experiments._data import data_dir_option
 from experiments._fisher_spectrum import digit_networks, random_networks
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._fisher_spectrum.random_networks import SETTINGS, Ensemble, ensemble
@@ -37,9 +38,7 @@ AGAIN_SETTING = "relu"
 class Config(CommonConfig):
     """Options of the Fisher's spectrum."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    data_dir: str = data_dir_option()
     widths: tuple = option(
         ("24", "48", "96", "192"),
         "Widths of the random networks, ascending; as many examples.",

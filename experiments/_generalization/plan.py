@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from experiments._cli import option
+from experiments._data import data_dir_option, dataset_option, download_option
 from experiments._generalization.directions import Point, directions_fn, tabulate_directions
 from experiments._generalization.race import race_fn, tabulate_race
 from experiments._ladder import Ladder
@@ -40,10 +41,9 @@ DIRECTION_RATES: Mapping[str, float] = {"relu": 0.05, "sigmoid": 0.3}
 class Config(CommonConfig):
     """Options of the experiment on generalizing."""
 
-    dataset: str = option("digits", "Name of a data set, or npz:<path>.")
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    dataset: str = dataset_option()
+    data_dir: str = data_dir_option()
+    download: bool = download_option()
     num_train: int = option(
         128, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
     )

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from signdyn.analysis.fisher import fisher_vector_product
+from signdyn.inputs import as_inputs, in_chunks
 from signdyn.models.traces import trace_batch
 from signdyn.records import Variable
 from signdyn.replicas import Draw, Hyper, Start, Structure, start_replica
@@ -55,7 +56,7 @@ def starting_curvature(structure: Structure, data: Any, start: Start) -> Float[A
     iterations of a flipped network are those of the raw one, bit for bit.
     """
     model, likelihood = structure.model, structure.likelihood
-    x = jnp.asarray(data.x_train)
+    x = as_inputs(jnp.asarray(data.x_train))
 
     def apply_fn(params: Params, x: Array) -> Array:
         return model.apply({"params": params}, x, start.sites, start.means)
@@ -82,7 +83,10 @@ def evaluation_probe(structure: Structure, data: Any, start: Start) -> Probe:
         return observation.params
 
     def read(params: Params) -> dict[str, Array]:
-        outputs = structure.model.apply({"params": params}, x, start.sites, start.means)
+        def apply_fn(x: Array) -> Array:
+            return structure.model.apply({"params": params}, as_inputs(x), start.sites, start.means)
+
+        outputs = in_chunks(apply_fn, x)
         return {
             "test_loss": jnp.mean(structure.likelihood.nll(outputs, y)),
             "test_error": 1.0 - jnp.mean(structure.likelihood.correct(outputs, y)),

@@ -142,7 +142,7 @@ class Results:
 
     def input_spectrum(self, arm: str) -> np.ndarray:
         """Return the eigenvalues of the training inputs' second moment, as shares of their sum."""
-        x = np.asarray(self.plan.data.x_train, np.float64)
+        x = np.asarray(self.plan.data.in_float32().x_train, np.float64)
         return second_moment_spectrum(x - x.mean(axis=0) if arm == "centered" else x)
 
     def input_dimension(self, arm: str) -> float:

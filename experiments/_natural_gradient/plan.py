@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from experiments._cli import option
+from experiments._data import data_dir_option
 from experiments._natural_gradient.probes import outputs_probe, tabulate_outputs
 from experiments._natural_gradient.problem import Problem
 from experiments._natural_gradient.start import start_measurement, tabulate_start
@@ -59,9 +60,7 @@ GRADIENT_RUNGS = range(7)
 class Config(CommonConfig):
     """Options of the experiment on natural gradients."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    data_dir: str = data_dir_option()
     num_train: int = option(256, "Use at most this many digits.", minimum=32, maximum=10**6)
     num_points: int = option(
         128, "Examples of the regression, six outputs each.", minimum=16, maximum=10**6

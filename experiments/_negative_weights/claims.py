@@ -440,8 +440,8 @@ def _held_digits(results: Results) -> Stated:
         Claim(
             "held_loss",
             ("a8",),
-            "On digits, holding all weights at zero or above costs training loss, from the same "
-            "start.",
+            f"On {results.data_name}, holding all weights at zero or above costs training loss, "
+            "from the same start.",
             "training loss after training, held / free",
             above(1.0),
             SYNAPSES,
@@ -452,8 +452,8 @@ def _held_digits(results: Results) -> Stated:
         Claim(
             "mirrored_loss",
             ("a8",),
-            "On digits a network whose weights are held at zero or above does better if it reads "
-            "-x as well.",
+            f"On {results.data_name} a network whose weights are held at zero or above does better "
+            "if it reads -x as well.",
             "training loss after training, held with x and -x / held",
             below(1.0),
             SYNAPSES,

@@ -64,11 +64,11 @@ def _shares(results: Results) -> tuple[Figure, str]:
         ax.set_xlabel("updates so far")
     key(figure)
     return figure, (
-        "Share of negative weights by layer against the number of updates, on digits, ReLU, no "
-        "weight decay. Above: the usual start, kernels drawn symmetrically about zero; below: the "
-        "same kernels made positive and scaled down. ConvNet: three convolutions and a dense "
-        "output, SGD with momentum; perceptron: two hidden layers, SGD. Vertical line: one epoch. "
-        "Median and quartiles over seeds."
+        "Share of negative weights by layer against the number of updates, on "
+        f"{results.data_name}, ReLU, no weight decay. Above: the usual start, kernels drawn "
+        "symmetrically about zero; below: the same kernels made positive and scaled down. "
+        "ConvNet: three convolutions and a dense output, SGD with momentum; perceptron: two "
+        "hidden layers, SGD. Vertical line: one epoch. Median and quartiles over seeds."
     )
 
 
@@ -154,7 +154,9 @@ def _mirror(results: Results) -> tuple[Figure, str]:
 
 
 def _synapses(results: Results) -> tuple[Figure, str]:
-    figure, axes = panels(1, 2, sharex=False, sharey=False, height=2.5, titles=["XOR", "digits"])
+    figure, axes = panels(
+        1, 2, sharex=False, sharey=False, height=2.5, titles=["XOR", results.data_name]
+    )
     left, right = axes[0]
     on_xor = {
         "free": ("free", LOOKS[1]),
@@ -166,13 +168,13 @@ def _synapses(results: Results) -> tuple[Figure, str]:
     _columns(left, losses, on_xor.values())
     chance_line(left, math.log(2.0), "best constant", at=0.02)
     chance_line(left, NON_DECREASING_LOSS, "best non-decreasing function", at=0.02)
-    on_digits = {
+    on_images = {
         ("perceptron", "positive"): ("free", LOOKS[1]),
         ("held", "mirrored"): ("all held,\nx and -x", LOOKS[2]),
         ("held", "plain"): ("all\nheld", LOOKS[0]),
     }
-    losses = [results.value(*place, "final_train_loss") for place in on_digits]
-    _columns(right, losses, on_digits.values())
+    losses = [results.value(*place, "final_train_loss") for place in on_images]
+    _columns(right, losses, on_images.values())
     for ax in (left, right):
         ax.set_ylim(0.0, 1.15 * max(math.log(2.0), float(ax.dataLim.ymax)))
     left.set_ylabel("training loss (nat)")

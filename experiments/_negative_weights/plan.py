@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from experiments._cli import option
+from experiments._data import data_dir_option, dataset_option, download_option
 from experiments._negative_weights.arms import XOR_ARMS, conv_arms, held_arms, perceptron_arms
 from experiments._negative_weights.problem import Data, Point, train_fn_of
 from experiments._negative_weights.signs import sign_probe, tabulate_parameters, tabulate_signs
@@ -18,7 +19,7 @@ from signdyn.training import NO_PROBE, Hyper, Structure, TrainFn
 NAME = "negative_weights"
 
 BATCH = 32
-"""Examples a step, on digits."""
+"""Examples a step, on images."""
 
 WINDOW, STRIDES = 3, (2, 1, 2)
 """Of the three convolutions; a dense readout follows."""
@@ -31,10 +32,12 @@ XOR_UNITS, XOR_STEPS = 64, 512
 class Config(CommonConfig):
     """Options of the experiment on negative weights."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
+    dataset: str = dataset_option()
+    data_dir: str = data_dir_option()
+    download: bool = download_option()
+    num_train: int = option(
+        512, "Use at most this many training examples.", minimum=BATCH, maximum=10**6
     )
-    num_train: int = option(512, "Use at most this many digits.", minimum=BATCH, maximum=10**6)
     width: int = option(32, "Units of each of two hidden layers.", minimum=1, maximum=10**4)
     channels: int = option(8, "Units of each of three convolutions.", minimum=1, maximum=10**4)
     steps: int = option(512, "Updates of the perceptrons.", minimum=1, maximum=10**8)
@@ -67,7 +70,7 @@ class Plan(NamedTuple):
     """A checked configuration: the problems, and the folder."""
 
     config: Config
-    digits: Data
+    images: Data
     xor: Data
     fingerprint: str
     session: Session
@@ -151,14 +154,14 @@ def _job(plan: Plan, program: Program, arms: Mapping[str, Point]) -> tuple[Job, 
 
 
 def _perceptron(plan: Plan) -> Program:
-    structure = _on_digits(plan, _perceptron_model(plan), plan.config.steps)
+    structure = _on_images(plan, _perceptron_model(plan), plan.config.steps)
     probe = sign_probe(structure.steps, structure.model.layer_names)
     return Program(
-        "digits: perceptron",
         "perceptron",
-        plan.digits,
+        "perceptron",
+        plan.images,
         structure,
-        train_fn_of(structure, plan.digits, probe),
+        train_fn_of(structure, plan.images, probe),
         tabulate_signs,
         _perceptron_flop(plan),
     )
@@ -166,24 +169,24 @@ def _perceptron(plan: Plan) -> Program:
 
 def _convnet(plan: Plan) -> Program:
     units = plan.config.channels
-    shape = plan.digits.input_shape
+    shape = plan.images.input_shape
     model = CNN(
         shape,
         (units,) * len(STRIDES),
-        plan.digits.num_classes,
+        plan.images.num_classes,
         kernel_size=WINDOW,
         strides=STRIDES,
     )
-    structure = _on_digits(plan, model, plan.config.conv_steps, optimizer="momentum")
+    structure = _on_images(plan, model, plan.config.conv_steps, optimizer="momentum")
     probe = sign_probe(structure.steps, model.layer_names)
     # the second convolution, over a quarter of the positions, does most of the work
     flop = 6.0 * 2 * WINDOW**2 * units**2 * shape[0] * shape[1] / 4
     return Program(
-        "digits: ConvNet",
+        "ConvNet",
         "convnet",
-        plan.digits,
+        plan.images,
         structure,
-        train_fn_of(structure, plan.digits, probe),
+        train_fn_of(structure, plan.images, probe),
         tabulate_signs,
         flop,
     )
@@ -191,13 +194,13 @@ def _convnet(plan: Plan) -> Program:
 
 def _held(plan: Plan) -> Program:
     model = _perceptron_model(plan)
-    structure = _on_digits(plan, model, plan.config.steps, nonnegative=model.layer_names)
+    structure = _on_images(plan, model, plan.config.steps, nonnegative=model.layer_names)
     return Program(
-        "digits: held",
         "held",
-        plan.digits,
+        "held",
+        plan.images,
         structure,
-        train_fn_of(structure, plan.digits, NO_PROBE, mirrored=True),
+        train_fn_of(structure, plan.images, NO_PROBE, mirrored=True),
         tabulate_parameters,
         2.0 * _perceptron_flop(plan),
     )
@@ -223,16 +226,16 @@ def _xor(plan: Plan, name: str, nonnegative: Sequence[str]) -> Program:
 
 
 def _perceptron_model(plan: Plan) -> MLP:
-    return MLP((plan.config.width,) * 2, plan.digits.num_classes)
+    return MLP((plan.config.width,) * 2, plan.images.num_classes)
 
 
 def _perceptron_flop(plan: Plan) -> float:
-    width, features = plan.config.width, plan.digits.x_train.shape[1]
-    return 6.0 * width * (features + width + plan.digits.num_classes)
+    width, features = plan.config.width, plan.images.x_train.shape[1]
+    return 6.0 * width * (features + width + plan.images.num_classes)
 
 
-def _on_digits(plan: Plan, model: Any, steps: int, **more: Any) -> Structure:
-    every = record_every(len(plan.digits.x_train), steps)
+def _on_images(plan: Plan, model: Any, steps: int, **more: Any) -> Structure:
+    every = record_every(len(plan.images.x_train), steps)
     return Structure(
         model, categorical(), steps=steps, batch_size=BATCH, record_every=every, **more
     )

@@ -1,4 +1,4 @@
-"""What is trained: digits, the four points of XOR, and what a point of a sweep says beside `Hyper`.
+"""What is trained: images, the four points of XOR, and what a point of a sweep says beside `Hyper`.
 
 Four switches that are usually settled by the program are data here, so that one program serves
 all of them: how much the data count in the loss (with 0, weight decay acts alone, in the same
@@ -59,10 +59,9 @@ class Point(NamedTuple):
     mirror: Scalar = 0.0
 
 
-def digits(data: Dataset, num_examples: int) -> Data:
-    """Return the first so many training digits, and all test digits."""
-    cut = slice(num_examples)
-    x, y = data.x_train[cut], data.y_train[cut]
+def images(data: Dataset) -> Data:
+    """Return a data set's images."""
+    x, y = data.x_train, data.y_train
     return Data(x, y, data.x_test, data.y_test, data.num_classes, data.input_shape)
 
 
@@ -120,7 +119,7 @@ def mirror_data(data: Data, mirror: Scalar) -> Data:
     """Return the data whose networks read the features' negatives, times ``mirror``, as well.
 
     Example:
-        >>> print(mirror_data(xor(), 1.0).inputs(xor().x_train)[1])
+        >>> print(mirror_data(xor(), 1.0).inputs(jnp.asarray(xor().x_train))[1])
         [ 0.  1. -0. -1.]
     """
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments._data import spoken_name
 from experiments._negative_weights.networks import Network
 from experiments._negative_weights.plan import BATCH
 from experiments._negative_weights.signs import marks
@@ -34,8 +35,13 @@ class Results:
         return self._parts["xor"].sizes["seed"]
 
     @property
+    def data_name(self) -> str:
+        """Name of the data set."""
+        return spoken_name(self._config.get("dataset", "digits"))
+
+    @property
     def epoch(self) -> int:
-        """Steps of an epoch on digits."""
+        """Steps of an epoch on the images."""
         return int(self._config["num_examples"]) // BATCH
 
     def arms(self, part: str) -> list[str]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from experiments._cli import option
+from experiments._data import data_dir_option, dataset_option, download_option
 from experiments._ladder import Ladder
 from experiments._optimizers.probe import optimizer_probe, tabulate
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
@@ -60,10 +61,9 @@ RUNGS: Mapping[tuple[str, str], Sequence[int]] = {
 class Config(CommonConfig):
     """Options of the experiment on optimizers."""
 
-    dataset: str = option("digits", "Name of a data set, or npz:<path>.")
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    dataset: str = dataset_option()
+    data_dir: str = data_dir_option()
+    download: bool = download_option()
     num_train: int = option(
         96, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
     )

@@ -267,7 +267,7 @@ def _layers(results: Results) -> Stated:
             "plateau_on_digits",
             "The closed form holds for pixels and hidden units too, if deltas are drawn.",
             f"mean |agreement - predicted| over layers and activations, {results.sizes[-1]} "
-            "digits, deltas N(0, 1)",
+            f"{results.examples}, deltas N(0, 1)",
             below(0.05),
             "b12",
             "b14",

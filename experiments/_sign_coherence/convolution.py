@@ -1,4 +1,4 @@
-"""A convolutional network on digits: signs of one example's gradients, by positions summed over.
+"""A convolutional network: signs of one example's gradients, by positions summed over.
 
 A kernel sees an example at many positions, and its gradient is the sum over them: to a convolution
 one example is what a batch is to a dense layer. Here deltas are kept at some positions only, drawn
@@ -24,6 +24,7 @@ from signdyn.diagnostics.signs import (
     share,
     sign_unanimity,
 )
+from signdyn.inputs import as_inputs
 from signdyn.likelihoods import categorical
 from signdyn.models.cnn import CNN
 from signdyn.models.traces import trace_batch
@@ -77,7 +78,7 @@ def draw_fn(data: Any, structure: Structure) -> Callable[[PRNGKeyArray], Draw]:
 
 def run_fn(data: Any, structure: Structure) -> Callable[[Draw, Hyper], Trajectory]:
     """Return the function of (draw, hyper) that trains a network and reads its first examples."""
-    x, y = jnp.asarray(data.x_train)[:SHOWN], jnp.asarray(data.y_train)[:SHOWN]
+    x, y = as_inputs(jnp.asarray(data.x_train)[:SHOWN]), jnp.asarray(data.y_train)[:SHOWN]
     num_convolutions, numbers = len(structure.model.channels), num_positions(data)
 
     def run(draw: Draw, hyper: Hyper) -> Trajectory:

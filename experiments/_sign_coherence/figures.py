@@ -98,9 +98,10 @@ def _batch_size(results: Results) -> Drawn:
     return figure, (
         "How often two weights into a unit have gradients of one sign, summed over a batch. Left: "
         "inputs are functions of independent normal numbers, or uniform ones, and deltas N(0, 1). "
-        "Middle and right: digits before the first step, the first layer that reads hidden units, "
-        "with the network's own deltas, with deltas N(0, 1), and with random signs of inputs and "
-        "hidden units flipped. Dashed: 1/2 + asin(c)/pi with the uncentered cosine c, of digits "
+        f"Middle and right: {results.data_name} before the first step, the first layer that reads "
+        "hidden units, with the network's own deltas, with deltas N(0, 1), and with random signs "
+        "of inputs and hidden units flipped. Dashed: 1/2 + asin(c)/pi with the uncentered cosine "
+        f"c, of {results.data_name} "
         "its mean over pairs, median of seeds. Median and middle half of the seeds."
     )
 
@@ -129,7 +130,8 @@ def _training(results: Results) -> Drawn:
         chance_line(ax, 0.5, "")
     key(figure)
     return figure, (
-        "How often two weights into a unit have gradients of one sign, in training on digits. "
+        "How often two weights into a unit have gradients of one sign, in training on "
+        f"{results.data_name}. "
         "Gradients of all examples together, of networks trained from the same start by small "
         f"full-batch steps, at the same rate by minibatches of {results.batch_size}, and by "
         f"full-batch steps {TRAINED_ARMS['large'][0]:g} times as large. Grey, dashed: gradients of "
@@ -171,12 +173,12 @@ def _convolution(results: Results) -> Drawn:
     chance_line(axes[0, 1], 0.5, at=0.0)
     key(figure)
     return figure, (
-        "Gradients of a convolutional ReLU network on one digit, before the first step, with the "
+        "Gradients of a convolutional ReLU network on one example, before the first step, with the "
         "deltas at so many positions, drawn at random, and zero at the others. Left: share of "
         "units all of whose gradients have one sign. Right: how often two weights into a unit "
         "have gradients of one sign; grey, with deltas N(0, 1); dashed, 1/2 + asin(c)/pi with the "
-        "uncentered cosine c of two entries of the patches, mean over pairs and digits, median of "
-        "seeds. Median and middle half of the seeds."
+        "uncentered cosine c of two entries of the patches, mean over pairs and examples, median "
+        "of seeds. Median and middle half of the seeds."
     )
 
 

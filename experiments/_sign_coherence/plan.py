@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from experiments._cli import UsageError, option
+from experiments._data import data_dir_option, dataset_option, download_option
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._sign_coherence import convolution, features, networks, start, training
 from experiments._sign_coherence.features import RATIOS
@@ -67,11 +68,11 @@ BRIEF_STEPS = 128
 class Config(CommonConfig):
     """Options of the experiment on when a unit's weights move together."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    dataset: str = dataset_option()
+    data_dir: str = data_dir_option()
+    download: bool = download_option()
     num_train: int = option(
-        256, "Use at most this many digits; a power of two.", minimum=64, maximum=1024
+        256, "Use so many training examples; a power of two.", minimum=64, maximum=1024
     )
     width: int = option(32, "Units of each hidden layer.", minimum=8, maximum=4096)
     depth: int = option(2, "Hidden layers.", minimum=2, maximum=16)
@@ -107,7 +108,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Plan(NamedTuple):
-    """A checked configuration: the digits, and the folder."""
+    """A checked configuration: the data, and the folder."""
 
     config: Config
     data: Dataset
@@ -171,7 +172,7 @@ def _start_job(plan: Plan) -> tuple[Job, list[Variant]]:
     config = plan.config
     units = _units(plan)
     group = Group(
-        "networks on digits: start",
+        "networks: start",
         "start",
         TrainFn(networks.draw_fn(units, config.num_train), start.measure_fn(plan.data)),
         start.tabulate,
@@ -190,7 +191,7 @@ def _training_job(plan: Plan) -> tuple[Job, list[Variant]]:
     config, units = plan.config, _units(plan)
     batching = (config.batch_size, config.steps)
     group = Group(
-        "networks on digits: training",
+        "networks: training",
         "training",
         TrainFn(
             networks.draw_fn(units, config.num_train, batching),
@@ -228,7 +229,7 @@ def _convolution_job(plan: Plan) -> tuple[Job, list[Variant]]:
     config, data = plan.config, plan.data
     structure = convolution.structure(data, CHANNELS, config.convolution_steps, config.batch_size)
     group = Group(
-        "convolutions on digits",
+        "convolutions",
         "convolution",
         TrainFn(convolution.draw_fn(data, structure), convolution.run_fn(data, structure)),
         convolution.tabulate,
@@ -242,7 +243,8 @@ def _convolution_job(plan: Plan) -> tuple[Job, list[Variant]]:
     )
     variants = [Variant({"arm": "raw"}, Hyper(CONVOLUTION_RATE))]
     positions = data.input_shape[0] * data.input_shape[1]
-    weights = sum(9 * n * m for n, m in itertools.pairwise((1, *CHANNELS)))
+    colors = data.input_shape[2] if len(data.input_shape) == 3 else 1
+    weights = sum(9 * n * m for n, m in itertools.pairwise((colors, *CHANNELS)))
     work = 6.0 * config.batch_size * positions * weights
     brief = config.convolution_steps <= BRIEF_STEPS
     return Job(group, config.convolution_steps, work, brief=brief), variants

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from experiments._data import spoken_name
 from experiments._sign_coherence.convolution import num_positions
 from experiments._sign_coherence.features import Point, cosine, moments
 from experiments._sign_coherence.plan import NORMAL_MEAN, Plan
@@ -26,10 +27,21 @@ class Results:
         """Load every part; raises `RecordsError` if one is unfinished or damaged."""
         names = ("features", "start", "training", "convolution")
         self._parts = {name: load(plan.session.folder, part=name) for name in names}
+        self._dataset = plan.config.dataset
         self.sizes = np.array(doublings(plan.config.num_train))
         self.batch_size = plan.config.batch_size
         self.steps = np.array(recorded_steps(plan.config.steps))
         self.positions = np.array(num_positions(plan.data))
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data set."""
+        return spoken_name(self._dataset)
+
+    @property
+    def examples(self) -> str:
+        """What its examples are called."""
+        return "digits" if self._dataset == "digits" else f"examples of {self.data_name}"
 
     @property
     def num_seeds(self) -> int:

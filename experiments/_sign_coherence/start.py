@@ -1,4 +1,4 @@
-"""What is counted on digits before the first step: signs by batch, by scope, and of deltas."""
+"""What is counted of networks before the first step: signs by batch, by scope, and of deltas."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,6 +27,7 @@ from signdyn.diagnostics.signs import (
     sign_agreement,
     sign_unanimity,
 )
+from signdyn.inputs import as_inputs
 from signdyn.likelihoods import categorical
 from signdyn.models.traces import Traces, trace_batch
 from signdyn.records import Variable
@@ -55,7 +56,7 @@ def measure_fn(data: Any) -> Callable[[Draw, Point], dict[str, Array]]:
         model, params = network(draw, point, ACTIVATIONS)
         structure = Structure(model, categorical(), steps=1)
         start = start_replica(structure, data, *replica(draw, point, params))
-        x, y = jnp.asarray(data.x_train)[draw.order], start.labels[draw.order]
+        x, y = as_inputs(jnp.asarray(data.x_train)[draw.order]), start.labels[draw.order]
         traces = trace_batch(model, structure.likelihood, start.params, x, y, start.sites)
         inputs = padded(_without_others(traces.inputs, point))
         deltas = padded(traces.deltas)

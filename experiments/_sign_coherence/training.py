@@ -1,4 +1,4 @@
-"""Networks on digits in training: signs of their gradients at a few steps, fewer and fewer."""
+"""Networks in training: signs of their gradients at a few steps, fewer and fewer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +19,7 @@ from experiments._sign_coherence.readings import (
     plateau,
 )
 from signdyn.diagnostics.signs import pair_sign_agreement, share
+from signdyn.inputs import as_inputs
 from signdyn.likelihoods import categorical
 from signdyn.models.traces import Traces, trace_batch
 from signdyn.records import Variable
@@ -78,7 +79,7 @@ def run_fn(data: Any, steps: int, batch_size: int) -> Callable[[Draw, Point], Tr
         steps: Updates.
         batch_size: Of the minibatches whose gradients are read, whatever is trained with.
     """
-    x, y = jnp.asarray(data.x_train), jnp.asarray(data.y_train)
+    x, y = as_inputs(jnp.asarray(data.x_train)), jnp.asarray(data.y_train)
     shown = batches(len(x), (1, batch_size, len(x)), MAX_BATCHES)
 
     def run(draw: Draw, point: Point) -> Trajectory:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from experiments._cli import option
+from experiments._data import data_dir_option, dataset_option, download_option
 from experiments._ladder import Ladder
 from experiments._path_probe import (
     path_probe,
@@ -33,10 +34,9 @@ NAME = "sign_flip"
 class Config(CommonConfig):
     """Options of the flagship experiment."""
 
-    dataset: str = option("digits", "Name of a data set, or npz:<path>.")
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    dataset: str = dataset_option()
+    data_dir: str = data_dir_option()
+    download: bool = download_option()
     num_train: int = option(
         256, "Use at most this many training examples; 0 means all.", minimum=0, maximum=10**9
     )

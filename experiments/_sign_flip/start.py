@@ -20,6 +20,7 @@ from signdyn.diagnostics.signs import (
     sign_coherence,
     sign_unanimity,
 )
+from signdyn.inputs import as_inputs
 from signdyn.models.traces import Traces, trace_batch
 from signdyn.records import Variable
 from signdyn.replicas import Draw, Hyper, Structure, start_replica
@@ -45,7 +46,7 @@ def start_measurement(structure: Structure, data: Any, draw: Callable) -> TrainF
 
     def run(draw: Draw, hyper: Hyper) -> dict[str, Array]:
         start = start_replica(structure, data, draw, hyper)
-        x = jnp.asarray(data.x_train)
+        x = as_inputs(jnp.asarray(data.x_train))
         traces = trace_batch(
             structure.model, structure.likelihood, start.params, x, start.labels, start.sites
         )

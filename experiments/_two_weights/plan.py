@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments._cli import option
+from experiments._data import data_dir_option
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._two_weights import problem
 from experiments._two_weights.descent import Method, measure, tabulate
@@ -51,9 +52,7 @@ FLOP_PER_EXAMPLE = 120.0
 class Config(CommonConfig):
     """Options of the two-weight picture."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    data_dir: str = data_dir_option()
     steps: int = option(640, "Updates of each gradient descent.", minimum=8, maximum=10**6)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from experiments._cli import UsageError, option
+from experiments._data import data_dir_option
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._session import AGAIN_OFFSET, CommonConfig, Job, Session
 from experiments._vanishing_gradients import descent, start
@@ -31,9 +32,7 @@ AGAIN = "sigmoid"
 class Config(CommonConfig):
     """Options of the experiment on vanishing gradients."""
 
-    data_dir: str = option(
-        "", "Where data sets are prepared; default: the user's cache folder.", folder="written"
-    )
+    data_dir: str = data_dir_option()
     side: int = option(
         4,
         "Pixels along a side of the pooled digits, a divisor of 8; its square is the number of "

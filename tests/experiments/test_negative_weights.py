@@ -281,11 +281,11 @@ def test_networks_on_record_have_the_losses_on_record(plan, results):
         losses = results.of_networks("xor", arm, lambda network: nll_on_xor(on_xor(network)))
         recorded = results.value("xor", arm, "final_train_loss")
         np.testing.assert_allclose(losses, recorded, rtol=1e-4, err_msg=arm)
-    x = mirrored(plan.digits.x_train.astype(float))
+    x = mirrored(plan.images.x_train.astype(float))
     for arm in results.arms("held"):
         for seed, network in enumerate(results.networks("held", arm)):
             logits = network(x)
-            nll = categorical().nll(jnp.asarray(logits), jnp.asarray(plan.digits.y_train))
+            nll = categorical().nll(jnp.asarray(logits), jnp.asarray(plan.images.y_train))
             recorded = results.value("held", arm, "final_train_loss")[seed]
             assert float(jnp.mean(nll)) == pytest.approx(recorded, rel=1e-4)
 
@@ -336,7 +336,7 @@ def test_mirrored_inputs_whose_weights_start_at_zero_leave_the_function_alone():
     network = Network([first["kernel"], last["kernel"]], [first["bias"], last["bias"]])
     expected = np.maximum(x @ params["dense_0"]["kernel"], 0.0) @ params["dense_1"]["kernel"]
     for mirror in (0.0, 1.0):
-        both = np.asarray(mirror_data(xor(), mirror).x_train)
+        both = np.asarray(mirror_data(xor(), mirror).inputs(jnp.asarray(xor().x_train)))
         np.testing.assert_array_equal(both, np.concatenate([x, -mirror * x], axis=1))
         np.testing.assert_allclose(network(both), expected, rtol=1e-12)
     assert own.signs[0].tolist() == [1.0, -1.0, 1.0, 1.0]
