@@ -3,6 +3,7 @@
 May import: report.html, report.numbers, report.tables.
 """
 
+import math
 from collections.abc import Sequence
 
 from signdyn.report.html import Html, join, tag
@@ -23,10 +24,11 @@ def seed_values(finding: Finding, num_seeds: int | None) -> Html:
     values = finding["values"]
     if not values:
         return Html()
-    texts = [format_number(value) for value in values[:_MOST_VALUES]]
+    digits = _digits(values)
+    texts = [format_number(value, digits) for value in values[:_MOST_VALUES]]
     more = len(values) - len(texts)
     rest = f" and {more} more in claims.json" if more else ""
-    if len(set(texts)) == 1 and len(texts) > 1:
+    if len(set(values)) == 1 and len(values) > 1:
         return join(f"{texts[0]} in every one of {len(texts)}", rest)
     plain = tag(
         "span",
@@ -38,6 +40,16 @@ def seed_values(finding: Finding, num_seeds: int | None) -> Html:
         data_seeds=len(values) == num_seeds,
     )
     return join(plain, rest)
+
+
+def _digits(values: Sequence[Number | None]) -> int:
+    """Return how many digits tell the seeds apart: three of the range, four at least."""
+    known = [float(value) for value in values if defined(value)]
+    finite = [value for value in known if math.isfinite(value)]
+    span = max(finite, default=0.0) - min(finite, default=0.0)
+    if not 0 < span < math.inf:
+        return 4
+    return min(max(3 + math.ceil(math.log10(max(map(abs, finite)) / span)), 4), 17)
 
 
 def _numbers(values: Sequence[Number | None]) -> str | None:

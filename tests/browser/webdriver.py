@@ -113,12 +113,21 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Load a page, from scratch even if only its fragment differs."""
-        self._send("POST", "/url", {"url": "about:blank"})
+        self.leave()
         self._send("POST", "/url", {"url": url})
+
+    def leave(self) -> None:
+        """Go to an empty page."""
+        self._send("POST", "/url", {"url": "about:blank"})
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what the body of a function returns, run in the page with ``arguments``."""
         return self._send("POST", "/execute/sync", {"script": script, "args": arguments})
+
+    def wait(self, milliseconds: int = 50) -> None:
+        """Let the page draw, and do what it has to do."""
+        script = "return new Promise((done) => setTimeout(done, arguments[0]))"
+        self.run(script.replace("arguments[0]", str(milliseconds)))
 
     def protocol(self, command: str, **parameters: Any) -> Any:
         """Run one command of chromium's DevTools protocol, for what WebDriver lacks."""

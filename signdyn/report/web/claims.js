@@ -15,6 +15,7 @@ function setUpClaims(filter) {
     if (!row?.dataset.verdict) return;
     if (row.hidden || row.parentElement.hidden) filter.showAll();
     const details = row.querySelector("details");
+    details.classList.remove("bare");
     complete(details);
     details.open = true;
     row.classList.add("linked");
@@ -22,7 +23,7 @@ function setUpClaims(filter) {
     details.querySelector("summary").focus({ preventScroll: true });
   };
   addEventListener("hashchange", reveal);
-  reveal();
+  addEventListener("load", reveal); // then the browser has gone to the address itself
 }
 
 function decoded(text) {
@@ -37,6 +38,7 @@ function complete(details) {
   const values = details.querySelector(".values");
   if (values) showSeeds(values);
   const link = details.querySelector("a.figure:not(.shown)");
+  if (details.classList.contains("bare")) return;
   const plate = link && document.getElementById(decoded(link.hash.slice(1)))?.querySelector(".plate");
   const svg = plate?.querySelector("svg");
   if (!svg) return;

@@ -22,7 +22,7 @@ function setUpFilter() {
       const verdict = VERDICTS.indexOf(row.dataset.verdict);
       (wanted === "verdict" ? byVerdict[verdict] : home.get(row)).append(row);
     }
-    for (const group of table.tBodies.length ? [...table.tBodies] : []) group.remove();
+    for (const group of [...table.tBodies]) group.remove();
     table.append(...(wanted === "verdict" ? byVerdict : groups));
   };
 
@@ -55,14 +55,14 @@ function setUpFilter() {
 
   const restore = (query) => {
     const asked = new URLSearchParams(query);
-    form.reset();
     const verdicts = asked.get("verdict")?.split("+") ?? VERDICTS;
     for (const box of form.elements.verdict) box.checked = verdicts.includes(box.value);
     form.elements.words.value = asked.get("words") ?? "";
     for (const name of ["experiment", "sort"]) {
       const field = form.elements[name];
       const wanted = asked.get(name);
-      if ([...field.options].some((option) => option.value === wanted)) field.value = wanted;
+      const known = [...field.options].some((option) => option.value === wanted);
+      field.value = known ? wanted : field.options[0].value;
     }
     apply();
   };
@@ -74,12 +74,17 @@ function setUpFilter() {
 
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", changed);
-  form.addEventListener("reset", () => queueMicrotask(changed));
+  form.addEventListener("reset", () => setTimeout(changed)); // the fields change after the event
   form.elements.unfold.addEventListener("click", () => fold(true));
   form.elements.fold.addEventListener("click", () => fold(false));
+  // Hundreds of claims at once are unfolded without their figures, which the sections show.
   const fold = (open) => {
-    for (const row of rows)
-      if (!open || !row.hidden) row.querySelector("details").open = open;
+    for (const row of rows) {
+      const details = row.querySelector("details");
+      if (open && (row.hidden || details.open)) continue;
+      details.classList.toggle("bare", open);
+      details.open = open;
+    }
   };
   form.hidden = false;
   apply();
