@@ -44,8 +44,7 @@ def seed_values(finding: Finding, num_seeds: int | None) -> Html:
 
 def _digits(values: Sequence[Number | None]) -> int:
     """Return how many digits tell the seeds apart: three of the range, four at least."""
-    known = [float(value) for value in values if defined(value)]
-    finite = [value for value in known if math.isfinite(value)]
+    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
     span = max(finite, default=0.0) - min(finite, default=0.0)
     if not 0 < span < math.inf:
         return 4

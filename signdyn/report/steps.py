@@ -157,6 +157,8 @@ def _faults(content: Any) -> Iterator[str]:
     count = 0
     for view in content["views"]:
         yield from _shape(view, {"label": str, "panels": list, "walks": list, "maps": dict}, "view")
+        if not (view["panels"] or view["walks"]):
+            yield "view, which is empty"
         for panel in view["panels"]:
             yield from _shape(
                 panel, {"label": str, "steps": list, "lines": list, "log": bool}, "panel"
@@ -178,6 +180,8 @@ def _faults(content: Any) -> Iterator[str]:
         for walk in view["walks"]:
             texts = dict.fromkeys(("label", "arm", "map", "note"), str)
             yield from _shape(walk, {**texts, "points": list, "loss": list, "turns": list}, "walk")
+            if not walk["loss"]:
+                yield "walk.loss, which is empty"
             if walk["map"] not in view["maps"]:
                 yield "walk.map"
             yield from _numbers(walk["points"], 2 * len(walk["loss"]), "walk.points")

@@ -68,6 +68,50 @@ FILES = {
     },
     "run.json": {"config": {"dataset": "digits", "seeds": 3}, "environment": {"device": "cpu"}},
     "calibration.json": {"false_support": {"one": 0.1}},
+    "steps.json": {
+        "title": "Steps",
+        "caption": "A caption",
+        "views": [
+            {
+                "label": "lines",
+                "panels": [
+                    {
+                        "label": "loss",
+                        "steps": [0, 4],
+                        "lines": [
+                            {
+                                "arm": "raw",
+                                "label": "raw",
+                                "middle": [1.0, None],
+                                "low": [0.5, None],
+                                "high": [2.0, None],
+                            }
+                        ],
+                        "log": True,
+                    }
+                ],
+                "walks": [],
+                "maps": {},
+            },
+            {
+                "label": "paths",
+                "panels": [],
+                "walks": [
+                    {
+                        "label": "raw",
+                        "arm": "raw",
+                        "map": "m",
+                        "points": [0.0, 1.0],
+                        "loss": [0.5],
+                        "turns": [None],
+                        "note": "n",
+                    }
+                ],
+                "maps": {"m": {"box": [0, 1, 0, 1], "contours": [[0, 0]], "minimum": [0, 1]}},
+            },
+        ],
+        "absent": ["No more."],
+    },
 }
 
 
