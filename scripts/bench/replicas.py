@@ -16,28 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 
-from experiments._cli import configure_jax, flag, num_cores, option, start
+from experiments._cli import Options, configure_jax, num_cores, option, run
 from scripts.bench.contest import spread
 from scripts.bench.machine import machine
-
-ROUNDS = flag("rounds", option(7, "Turns of every size.", minimum=1, maximum=1000))
-REPLICAS = flag(
-    "replicas",
-    option(("16", "64", "256", "1024"), "Sizes to time.", entries=int, minimum=1, maximum=10**6),
-)
-BLOCKS = flag(
-    "blocks",
-    option(("4", "16", "64", "256"), "Numbers of blocks whose memory is measured.", entries=int,
-           minimum=1, maximum=10**6),
-)  # fmt: skip
-STEPS = flag("steps", option(100, "Updates of a replica.", minimum=1, maximum=10**6))
-OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
 
 BLOCK = 8
 """Replicas of a block."""
@@ -55,6 +42,22 @@ ONE_PROCESS = (
     "configure_jax(num_cores()); from scripts.bench.replicas import memory; "
     "memory(int(sys.argv[1]), int(sys.argv[2]))"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Options):
+    """What is measured."""
+
+    rounds: int = option(7, "Turns of every size.", minimum=1, maximum=1000)
+    replicas: tuple = option(
+        ("16", "64", "256", "1024"), "Sizes to time.", entries=int, minimum=1, maximum=10**6
+    )
+    blocks: tuple = option(
+        ("4", "16", "64", "256"), "Numbers of blocks whose memory is measured.", entries=int,
+        minimum=1, maximum=10**6,
+    )  # fmt: skip
+    steps: int = option(100, "Updates of a replica.", minimum=1, maximum=10**6)
+    out: str = option("docs/record/bench", "Folder for the record.", folder="written")
 
 
 def sweep(steps: int) -> Callable[[int], int]:
@@ -166,12 +169,11 @@ def memories(numbers: Sequence[int], steps: int) -> list[dict[str, int]]:
     return found
 
 
-def main() -> None:
+def execute(config: Config) -> None:
     """Measure and write the record; exits with 1 if cost is not linear."""
-    logging.set_verbosity(logging.WARNING)
     configure_jax(num_cores())
-    sizes, numbers = (tuple(map(int, chosen.value)) for chosen in (REPLICAS, BLOCKS))
-    rows = times(sizes, ROUNDS.value, STEPS.value)
+    sizes, numbers = (tuple(map(int, chosen)) for chosen in (config.replicas, config.blocks))
+    rows = times(sizes, config.rounds, config.steps)
     for row in rows:
         print(f"  {row['replicas']:,} replicas: {row['seconds_a_replica']['median']:.4g} s each")
     ratio = unevenness(rows, "seconds_a_replica")
@@ -179,15 +181,15 @@ def main() -> None:
         "command": "python -m scripts.bench.replicas",
         "machine": machine(),
         "block": BLOCK,
-        "steps": STEPS.value,
+        "steps": config.steps,
         "within": WITHIN,
         "times": rows,
         "ratio": ratio,
         "cpu_ratio": unevenness(rows, "cpu_seconds_a_replica"),
-        "state": state_cost(1024, ROUNDS.value),
-        "memory": memories(numbers, STEPS.value),
+        "state": state_cost(1024, config.rounds),
+        "memory": memories(numbers, config.steps),
     }
-    path = Path(OUT.value, "replicas.json")
+    path = Path(config.out, "replicas.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(f"wrote {path}")
@@ -196,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    start(main)
+    run(Config, {}, lambda config: config, execute)

@@ -9,7 +9,6 @@ single rounds. Writes scaling.json and scaling.svg into --out. About 4 minutes o
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from experiments._cli import configure_jax, flag, num_cores, option, start
 from scripts.bench import tasks
 from scripts.bench.contest import spread
 from scripts.bench.machine import machine
+from scripts.bench.timing import analyzed, seconds
 
 ROUNDS = flag("rounds", option(5, "Turns of every point.", minimum=1, maximum=1000))
 OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
@@ -107,21 +107,6 @@ def product(*, width: int = 128, examples: int = 512) -> Callable:
     return lambda: jax.block_until_ready(compiled(params, v))
 
 
-def analyzed(widths: Sequence[int], examples: int) -> tuple:
-    """Return a tapped tanh network on digits: model, params, x, likelihood."""
-    import jax
-    import jax.numpy as jnp
-
-    from signdyn.likelihoods import categorical
-    from signdyn.models.mlp import MLP
-    from signdyn.models.taps import linen_tapped
-
-    x = jnp.asarray(tasks.digits()[0][:examples])
-    model = MLP(tuple(widths), 10, "tanh")
-    params = jax.jit(model.init)(jax.random.key(0), x[:1])["params"]
-    return linen_tapped(model), params, x, categorical()
-
-
 AXES = (
     Axis("seeds", "a sweep", "seeds", (2, 4, 8, 16, 32, 64, 128), lambda n: sweep(seeds=n), 1.0),
     Axis("width", "a sweep", "units a layer", (16, 32, 64, 128, 256, 512),
@@ -163,14 +148,6 @@ def measure(axis: Axis, rounds: int) -> dict[str, Any]:
         "exponent": spread(exponents),
         "expected": axis.expected,
     }
-
-
-def seconds(run: Callable[[], Any], repeat: int) -> float:
-    """Return how long a run takes, mean over repeats."""
-    begun = time.perf_counter()
-    for _ in range(repeat):
-        run()
-    return (time.perf_counter() - begun) / repeat
 
 
 def slope(sizes: Sequence[float], times: Sequence[float]) -> float:

@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.bench.schedule import (
+from scripts.bench.failures import (
     WAYS,
     Costs,
     Work,
     array,
     daly,
     one_run,
-    scenarios,
     state_interval,
     whole,
     without_failures,
     without_states,
     young,
 )
+from scripts.bench.schedule import scenarios
 
 RECORD = Path(__file__).parents[2] / "docs" / "record" / "bench"
 NEVER = math.inf
