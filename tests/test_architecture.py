@@ -54,7 +54,7 @@ INNER_LAYERS = {
         ("mlp", "cnn", "resnet", "whole_set"),
     ),
     "signdyn.report": (
-        ("html", "names", "numbers", "steps"),
+        ("html", "names", "numbers", "palettes", "steps"),
         ("assets", "formats", "results", "svg"),
         ("style", "tables"),
         ("evidence", "figures", "seeds", "stepper"),

@@ -6,6 +6,7 @@ May import: report.numbers.
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -68,12 +69,13 @@ def _no_formula(cell: Cell) -> Cell:
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def to_latex(table: Table, *, alignment: str | None = None) -> str:
+def to_latex(table: Table, *, alignment: str | None = None, long: bool = False) -> str:
     r"""Return a table as a LaTeX ``tabular`` with booktabs rules, everything escaped.
 
     Args:
         table: The table.
         alignment: Column specification; without it numbers go right and text left.
+        long: Whether it may go over several pages, as a ``longtable``.
 
     Example:
         >>> print(to_latex(Table(("arm", "steps"), [("a_b", 118)])), end="")
@@ -92,15 +94,17 @@ def to_latex(table: Table, *, alignment: str | None = None) -> str:
     body = [" & ".join(_latex(_text(cell)) for cell in row) for row in table.rows]
     # LaTeX would take a bracket or star at the start of a row for an option of the row before.
     body = [f"{{}}{line}" if line.startswith(("[", "*")) else line for line in body]
+    kind, packages = ("longtable", "booktabs,longtable") if long else ("tabular", "booktabs")
     lines = [
-        r"% needs \usepackage{booktabs}",
-        rf"\begin{{tabular}}{{{alignment}}}",
+        rf"% needs \usepackage{{{packages}}}",
+        rf"\begin{{{kind}}}{{{alignment}}}",
         r"\toprule",
         rf"{head} \\",
         r"\midrule",
+        *([r"\endhead"] if long else []),
         *(rf"{line} \\" for line in body),
         r"\bottomrule",
-        r"\end{tabular}",
+        rf"\end{{{kind}}}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -148,7 +152,13 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "≈": r"\(\approx\)",
     "−": r"\(-\)",
     "→": r"\(\to\)",
+    "∞": r"\(\infty\)",
 }
+_GREEK = "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi"
+for _letter in (*_GREEK.split(), "chi", "psi", "omega"):
+    # Unicode spells lambda without its b
+    _name = f"GREEK SMALL LETTER {_letter.replace('lambda', 'lamda').upper()}"
+    _LATEX[unicodedata.lookup(_name)] = rf"\(\{_letter}\)"
 
 
 def _latex(text: str) -> str:

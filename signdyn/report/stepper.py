@@ -1,6 +1,6 @@
 """Steps of training as an element that the page's script makes playable.
 
-May import: report.html, report.steps, report.style.
+May import: report.html, report.palettes, report.steps.
 """
 
 import json
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from signdyn.report.html import Html, tag
+from signdyn.report.palettes import PALETTE
 from signdyn.report.steps import FILE
-from signdyn.report.style import PALETTE
 
 
 def stepper(steps: Mapping[str, Any], experiment: str) -> Html:

@@ -1,7 +1,7 @@
 """How figures look, and how they are saved: the one place that configures matplotlib.
 
 Nothing here touches pyplot or leaves a changed ``rcParams`` behind. May import: records,
-report.names, report.svg.
+report.names, report.palettes, report.svg.
 """
 
 import io
@@ -9,49 +9,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib.style
 from matplotlib.figure import Figure
 
 from signdyn.records import write_bytes
 from signdyn.report.names import check_name
+from signdyn.report.palettes import COLUMN_WIDTHS, PALETTE, PALETTES, Look
 from signdyn.report.svg import slim
-
-
-class Look(NamedTuple):
-    """How one arm is drawn, everywhere.
-
-    Attributes:
-        label: What the legend calls it.
-        color: As ``#rrggbb``.
-        dash: On and off lengths in units of the line width; empty for a solid line.
-        marker: A matplotlib marker.
-        width: Line width in points.
-    """
-
-    label: str
-    color: str
-    dash: tuple[float, ...]
-    marker: str
-    width: float = 1.6
-
-
-# Okabe and Ito's hues, moved apart in lightness. Two arms that share a dash pattern are 20 or
-# more apart in L*, so a grey print keeps them apart. Flipped is a thin dark dash because its
-# path covers raw's exactly: the pale line has to show through the gaps.
-PALETTE: Mapping[str, Look] = MappingProxyType(
-    {
-        "raw": Look("raw", "#d55e00", (), "o", 2.2),
-        "flipped": Look("flipped", "#2b1a4f", (3.5, 2.5), "X", 1.2),
-        "centered": Look("centered", "#004f8a", (), "s"),
-        "input": Look("input centered", "#2f8cc4", (6.0, 1.5, 1.0, 1.5), "^"),
-        "natural_gradient": Look("natural gradient", "#117a5a", (1.0, 1.2), "D"),
-        "neutral": Look("", "#666666", (2.0, 1.2), "v", 1.2),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -86,28 +55,32 @@ def current_style() -> Style:
 @contextmanager
 def restyle(
     *,
-    column_width: float | int | None = None,
+    column_width: float | int | str | None = None,
     font_size: float | int | None = None,
-    palette: Mapping[str, Look] | None = None,
+    palette: Mapping[str, Look] | str | None = None,
 ) -> Iterator[Style]:
-    """Draw and save everything inside the ``with`` block in another style.
+    """Draw and save everything inside the ``with`` block in another style, such as a paper's.
 
     Args:
-        column_width: Width of every figure in inches.
+        column_width: Width of every figure in inches, or a name of `COLUMN_WIDTHS`.
         font_size: Size of all text in points.
-        palette: Looks to add to, or to replace in, the style in force.
+        palette: Looks to add to, or to replace in, the style in force, or a name of `PALETTES`.
 
     Yields:
         The style in force inside the block; the one outside comes back after it.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If a size is not positive, or a name is not known.
 
     Example:
-        >>> with restyle(column_width=3.25, font_size=8.0) as style:
-        ...     (style.column_width, look("raw").label)
-        (3.25, 'raw')
+        >>> with restyle(column_width="icml", font_size=8.0, palette="okabe_ito") as style:
+        ...     (style.column_width, look("flipped").color)
+        (3.25, '#0072b2')
     """
+    if isinstance(column_width, str):
+        column_width = _named(column_width, COLUMN_WIDTHS, "column_width")
+    if isinstance(palette, str):
+        palette = _named(palette, PALETTES, "palette")
     for name, size in (("column_width", column_width), ("font_size", font_size)):
         if size is not None and not size > 0:
             raise ValueError(f"restyle: expected a positive {name}, got {size!r}.")
@@ -124,6 +97,16 @@ def restyle(
             yield new
     finally:
         _STYLE.reset(token)
+
+
+def _named(name: str, known: Mapping[str, Any], option: str) -> Any:
+    if name not in known:
+        close = get_close_matches(name, known, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"restyle: expected {option} to be one of {', '.join(known)}, got {name!r}{hint}"
+        )
+    return known[name]
 
 
 @contextmanager
@@ -207,6 +190,7 @@ def _settings(style: Style) -> dict[str, Any]:
         "figure.facecolor": "white",
         "font.family": ["DejaVu Sans"],  # ships with matplotlib, so every machine has it
         "font.size": style.font_size,
+        "text.usetex": False,  # a machine without TeX draws the same figure
         "mathtext.fontset": "dejavusans",
         "axes.titlesize": style.font_size,
         "axes.titleweight": "bold",

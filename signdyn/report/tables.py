@@ -77,7 +77,9 @@ def interval_heading(findings: Iterable[Finding]) -> str:
     return f"effect [{100 * level:g}% interval]" if level is not None else "effect [interval]"
 
 
-def write_tables(findings: Sequence[Finding], folder: Path | str, name: str) -> list[Path]:
+def write_tables(
+    findings: Sequence[Finding], folder: Path | str, name: str, *, long: bool = False
+) -> list[Path]:
     """Write the claims as ``name.md``, ``name.csv`` and ``name.tex``.
 
     Markdown and LaTeX hold what a reader needs, rounded; the CSV every field at full
@@ -87,6 +89,7 @@ def write_tables(findings: Sequence[Finding], folder: Path | str, name: str) -> 
         findings: As in claims.json.
         folder: Where; made if missing.
         name: File name without suffix: lower-case letters, digits, ``_`` and ``-``.
+        long: Whether the LaTeX may go over several pages.
 
     Returns:
         The three paths.
@@ -97,7 +100,7 @@ def write_tables(findings: Sequence[Finding], folder: Path | str, name: str) -> 
     check_name(name, "write_tables")
     readable = claims_table(findings)
     raw = Table(_FIELDS, [[_raw_cell(finding, name) for name in _FIELDS] for finding in findings])
-    latex = to_latex(readable, alignment=r"@{}lp{0.45\linewidth}lrr@{}")
+    latex = to_latex(readable, alignment=r"@{}lp{0.45\linewidth}lrr@{}", long=long)
     return _write(folder, name, to_markdown(readable), to_csv(raw), latex)
 
 

@@ -2,6 +2,9 @@
 
 import csv
 import math
+import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -76,6 +79,33 @@ def test_the_latex_escapes_every_character_that_means_something(tmp_path):
     row = row.replace(r"\textbackslash{}", "").removesuffix(r" \\")
     assert not set(row) & set("\\%#{}$~^<>|")
     assert row.count("&") == 4
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex (texlive-latex-base)")
+def test_the_latex_compiles_and_a_long_table_goes_over_pages(tmp_path):
+    long = [finding(id=f"claim{n}", sentence=NASTY) for n in range(80)]
+    write_tables(FINDINGS, tmp_path, "short")
+    write_tables(long, tmp_path, "long", long=True)
+    write_table(Table(("αβλ ω", "×±≤≥≈−→∞"), [("[x]", 1.5), ("*", math.nan)]), tmp_path, "signs")
+    (tmp_path / "paper.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,longtable}\begin{document}"
+        r"\input{short}\clearpage\input{long}\clearpage\input{signs}\end{document}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    (pages,) = re.findall(r"Output written on paper\.pdf \((\d+) pages", done.stdout)
+    assert int(pages) > 4
+
+
+def test_the_latex_has_booktabs_rules_and_a_long_table_repeats_its_head():
+    table = Table(("arm", "λ"), [("raw", 1.0)])
+    lines = to_latex(table, long=True).splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs,longtable}"
+    assert lines[1] == r"\begin{longtable}{@{}lr@{}}"
+    assert lines[2:6] == [r"\toprule", r"arm & \(\lambda\) \\", r"\midrule", r"\endhead"]
+    assert lines[-2:] == [r"\bottomrule", r"\end{longtable}"]
+    assert "endhead" not in to_latex(table)
 
 
 def test_a_latex_row_that_starts_with_a_bracket_is_no_option_of_the_row_before():
