@@ -75,6 +75,9 @@ def copy(tmp_path):
         write_program(copy.root / f"{name}.py", PROGRAM.format(name=name, status=0))
     write_program(copy.bin / "python3", FORWARD)
     write_program(copy.bin / "uv", UV)
+    # nothing is installed on the machine that runs these tests
+    write_program(copy.bin / "apt-get", "#!/bin/sh\nexit 1\n")
+    write_program(copy.bin / "sudo", '#!/bin/sh\nshift; exec "$@"\n')
     return copy
 
 
@@ -177,3 +180,62 @@ def test_continuous_integration_fails_when_one_check_fails(copy, name):
     outcome = copy.call(".ci/run", CI="true")
     assert outcome.status == 3
     assert outcome.output.splitlines()[-1].startswith(name)
+
+
+APT = """#!/bin/sh
+echo "$DEBIAN_FRONTEND" "$@" >> calls
+case "$*" in
+  *update) touch lists ;;
+  *install*) {install} ;;
+esac
+"""
+
+
+def with_images_in(copy, folder):
+    """Let test.sh look for Fashion-MNIST in ``folder``."""
+    script = copy.root / "scripts/test.sh"
+    text = script.read_text()
+    assert "\nimages=/usr/share/datasets/" in text
+    script.write_text(text.replace("\nimages=/usr/share/datasets", f"\nimages='{folder}'"))
+
+
+def calls_of_apt(copy):
+    calls = copy.root / "calls"
+    return [line.split() for line in calls.read_text().splitlines()] if calls.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("install", "installs"),
+    [("{put}", 1), ("[ -e lists ] && {put}", 2), ("exit 100", 2)],
+    ids=["at once", "after an update", "never"],
+)
+def test_the_tests_install_fashion_mnist_where_they_can_and_never_ask(
+    copy, tmp_path, install, installs
+):
+    folder = tmp_path / "the images"
+    with_images_in(copy, folder)
+    file = folder / "fashion-mnist" / "train-images-idx3-ubyte.gz"
+    put = f"mkdir -p '{file.parent}' && touch '{file}'"
+    write_program(copy.bin / "apt-get", APT.format(install=install.format(put=put)))
+    first = copy.call("scripts/test.sh")
+    assert first.status == 0
+    assert first.output.splitlines()[-1].startswith("pytest")
+    calls = calls_of_apt(copy)
+    assert sum("install" in call for call in calls) == installs
+    assert all(call[0] == "noninteractive" for call in calls)
+    assert all("--yes" in call for call in calls if "install" in call)
+    told = [message for message in first.messages if "dataset-fashion-mnist" in message]
+    assert len(told) == (1 if file.exists() else 2)
+    if file.exists():
+        again = copy.call("scripts/test.sh")
+        assert not [message for message in again.messages if "fashion" in message]
+        assert calls_of_apt(copy) == calls
+    else:
+        assert told[-1].endswith("will not run, for want of: apt install dataset-fashion-mnist")
+
+
+def test_running_installs_no_fashion_mnist(copy, tmp_path):
+    with_images_in(copy, tmp_path)
+    write_program(copy.bin / "apt-get", APT.format(install="true"))
+    assert copy.call("scripts/run.sh").status == 7
+    assert calls_of_apt(copy) == []

@@ -74,7 +74,8 @@ def restore_cifar(prepared: Prepared) -> Dataset:
         raise ValueError(f"its features lack the id, they are {', '.join(prepared.features)}")
     arrays = []
     for split in SPLITS:
-        x, y, ids = prepared.read(split, "id")
+        x, y, found = prepared.read(split, "id")
+        ids = [one.decode() if isinstance(one, bytes) else str(one) for one in found]
         order = np.argsort(ids)
         expected = [f"{split}_{number:05d}" for number in range(len(ids))]
         if [ids[place] for place in order] != expected:

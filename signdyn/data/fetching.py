@@ -45,7 +45,8 @@ def fetch_files(name: str, files: Sequence[str], folder: Path) -> None:
                 manager = tfds.download.DownloadManager(
                     download_dir=scratch, dataset_name=name, force_checksums_validation=True
                 )
-                fetched: Any = manager.download(urls)
+                # one by one: of several at once, some go on writing when another one fails
+                fetched: dict[str, Any] = {file: manager.download(urls[file]) for file in files}
             for file, path in fetched.items():
                 os.replace(path, folder / file)
     except Exception as error:  # of many kinds, and all end here
@@ -113,5 +114,7 @@ def check_answer(url: str) -> None:
 
 
 def _told(error: Exception) -> str:
+    if type(error).__name__ == "NonMatchingChecksumError":  # of a long text, and a path that ends
+        return "what was sent has another checksum than TFDS has registered"
     text = first_line(error)
     return text if len(text) <= 200 else f"{text[:197]}..."
