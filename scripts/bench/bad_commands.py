@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments import all as everything
-from experiments import claims_table, compare
+from experiments import claims_table, compare, page
 from experiments._cli import USAGE_ERROR, parse_config, refuse
 
 SCRIPTS: Mapping[str, ModuleType] = {
@@ -30,6 +30,7 @@ SCRIPTS: Mapping[str, ModuleType] = {
     "all": everything,
     "claims_table": claims_table,
     "compare": compare,
+    "page": page,
 }
 """Name under experiments/ -> module."""
 
@@ -160,6 +161,7 @@ _CONTRADICTIONS: Mapping[str, Sequence[tuple[tuple[str, ...], str]]] = {
     ],
     "compare": [(("--runs=.,.",), "--runs"), (("--runs=.",), "--runs"), ((), "--runs")],
     "claims_table": [(("--run=.",), "--run"), (("--run=nowhere",), "--run")],
+    "page": [(("--run=.",), "--run"), (("--run=nowhere",), "--run")],
 }
 
 
@@ -167,7 +169,7 @@ def contradiction(rng: random.Random) -> Command:
     """Draw a line whose flags, each acceptable, cannot go together."""
     script = rng.choice(list(_CONTRADICTIONS))
     words, flag = rng.choice(list(_CONTRADICTIONS[script]))
-    out = () if script == "compare" else (f"--out={OUT}",)
+    out = () if script in ("compare", "page") else (f"--out={OUT}",)
     return Command(script, (*out, *words), flag)
 
 

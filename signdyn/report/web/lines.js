@@ -6,7 +6,7 @@ function linesOf(view, looks) {
   const table = element("table", { class: "readings" });
   const charts = view.panels.map((panel) => {
     const box = element("div");
-    stage.append(element("h4", {}, panel.label), box);
+    stage.append(element("h4", {}, `${panel.label}, by step`), box);
     return { panel, box };
   });
   stage.append(element("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": "Values at this step" }, table));

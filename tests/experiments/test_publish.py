@@ -1,0 +1,72 @@
+"""The page of a run, written while it goes on; and where it sends its readers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import page
+from experiments._cli import UsageError
+from experiments._publish import ORDER, SOURCES
+from signdyn.report.page import write_page
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_page_of(folder, capsys) -> tuple[str, str]:
+    page.execute(page.prepare(page.Config(run=str(folder))))
+    return (folder / "report.html").read_text(), capsys.readouterr().out
+
+
+def test_the_page_of_a_run_that_goes_on_shows_what_is_finished_and_how_far_the_rest_is(
+    tmp_path, capsys
+):
+    done, running = tmp_path / "sign_flip", tmp_path / "two_weights"
+    done.mkdir()
+    (running / "cells").mkdir(parents=True)
+    (done / "claims.json").write_text(json.dumps({"title": "The flagship", "findings": []}))
+    (done / "run.json").write_text("{}")
+    (running / "run.json").write_text(json.dumps({"planned_cells": 9}))
+    (running / "cells" / "gradient-0.nc").touch()
+    text, out = write_page_of(tmp_path, capsys)
+    told = "two_weights is unfinished: 1 of about 9 cells are there, and no claims.json yet."
+    assert told in text
+    assert "The flagship" in text
+    assert out == f"wrote {tmp_path / 'report.html'}\nnote: {told}\n"
+
+
+def test_a_run_of_which_nothing_is_finished_has_a_page_too(tmp_path, capsys):
+    (tmp_path / "two_weights" / "cells").mkdir(parents=True)
+    (tmp_path / "two_weights" / "run.json").write_text("{}")
+    text, _ = write_page_of(tmp_path, capsys)
+    assert "two_weights is unfinished: 0 cells" in text
+
+
+def test_a_folder_without_a_run_is_refused_and_left_as_it_is(tmp_path):
+    with pytest.raises(UsageError, match="holds no experiment"):
+        page.prepare(page.Config(run=str(tmp_path)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_rules_of_every_experiment_are_where_the_page_says():
+    assert set(SOURCES) == set(ORDER)
+    for path in SOURCES.values():
+        assert (ROOT / path).is_file()
+
+
+def test_the_file_of_the_rules_is_linked_where_the_results_lie_in_the_repository(tmp_path):
+    finding = {
+        "id": "a", "sentence": "It holds.", "effect": 0.0, "low": 0.0, "high": 0.0, "n": 9,
+        "verdict": "supported",
+    }  # fmt: skip
+    folder = tmp_path / "deep" / "results" / "sign_flip"
+    folder.mkdir(parents=True)
+    (folder / "claims.json").write_text(json.dumps({"findings": [finding]}))
+    (folder / "run.json").write_text(json.dumps({"environment": {"commit": "0123456789abcdef"}}))
+    source = SOURCES["sign_flip"]
+    text = write_page(folder.parent, sources=SOURCES).path.read_text()
+    assert f"<dd><code>{source}</code> at 0123456789ab</dd>" in text
+    (tmp_path / source).parent.mkdir(parents=True)
+    (tmp_path / source).touch()
+    text = write_page(folder.parent, sources=SOURCES).path.read_text()
+    assert f'<dd><a href="../../{source}"><code>{source}</code></a> at 0123456789ab</dd>' in text
