@@ -98,7 +98,7 @@ def parse_config(
     return config_from_flags(config_type, presets, values)
 
 
-def configure_jax(devices: int, *, deterministic: bool = False) -> None:
+def configure_jax(devices: int, *, deterministic: bool = False, precision: str = "default") -> None:
     """Make ``devices`` host devices of the CPU's cores and keep compiled programs on disk.
 
     Must run before JAX touches a backend. On CPU a device is one core's worth of replicas:
@@ -109,6 +109,7 @@ def configure_jax(devices: int, *, deterministic: bool = False) -> None:
         devices: Number of host devices.
         deterministic: Whether GPUs may use only what gives the same bits in every run. CPUs do
             anyway.
+        precision: Of matrix products, as JAX calls it; CPUs have the one of the dtype.
     """
     _add_xla_flag("xla_cpu_multi_thread_eigen", "false")
     if deterministic:
@@ -118,6 +119,8 @@ def configure_jax(devices: int, *, deterministic: bool = False) -> None:
     # cannot change once a backend is up
     if jax.config.jax_num_cpu_devices != devices:  # pyrefly: ignore[missing-attribute]
         jax.config.update("jax_num_cpu_devices", devices)
+    if precision != "default":  # else as the user's environment says
+        jax.config.update("jax_default_matmul_precision", precision)
     folder = compilation_cache()
     guard_cache(Path(folder))
     jax.config.update("jax_compilation_cache_dir", folder)

@@ -7,6 +7,7 @@ next one that finds an unlocked mark checks what was written since.
 
 import atexit
 import os
+import platform
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def guard_cache(folder: Path) -> list[str]:
     with suppress(OSError):  # a cache that cannot be written needs no guard
         folder.mkdir(parents=True, exist_ok=True)
         removed = _mend(folder)
-        mark = folder / f"{MARK}{os.getpid()}"
+        mark = folder / f"{MARK}{platform.node()}-{os.getpid()}"  # homes are shared by machines
         descriptor = os.open(mark, os.O_RDWR | os.O_CREAT, 0o666)  # open until the process ends
         lock(descriptor, wait=False)
         atexit.register(mark.unlink, missing_ok=True)

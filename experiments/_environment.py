@@ -21,6 +21,7 @@ def environment() -> dict[str, Any]:
         "platform": device.platform,
         "device": cpu_model() if device.platform == "cpu" else device.device_kind,
         "devices": jax.local_device_count(),
+        **({"processes": jax.process_count()} if jax.process_count() > 1 else {}),
         "precision": str(jax.config.jax_default_matmul_precision),  # pyrefly: ignore[missing-attribute]
         "x64": bool(jax.config.jax_enable_x64),  # pyrefly: ignore[missing-attribute]
         "xla_flags": os.environ.get("XLA_FLAGS", ""),

@@ -90,13 +90,19 @@ def distinct(told: Iterable[int]) -> Iterator[int]:
 
 
 def _finish(number: int) -> None:
-    """End the process, but not within a write."""
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    end_now(
+        f"stopped by {name}; what is finished is kept. Go on with: {how_to_go_on()}", 128 + number
+    )
+
+
+def end_now(line: str, status: int) -> None:
+    """End the process from any thread, with one last line, but not within a write."""
     files = sys.modules.get("signdyn.files")
     with files.WRITING if files else nullcontext():
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        _tell(f"stopped by {name}; what is finished is kept. Go on with: {how_to_go_on()}")
+        _tell(line)
         _end_children()
-        os._exit(128 + number)
+        os._exit(status)
 
 
 def _tell(line: str) -> None:

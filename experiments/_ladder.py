@@ -162,8 +162,9 @@ def run_ladders(
             v for ladder, more in zip(ladders, todo, strict=True) for v in ladder.variants(more)
         ]
         session.run(job.group, variants, progress, job.steps)
-        read = reader()
-        todo = [_edges(ladder, own, read) for ladder, own in zip(ladders, rungs, strict=True)]
+        with session.reading():
+            read = reader()
+            todo = [_edges(ladder, own, read) for ladder, own in zip(ladders, rungs, strict=True)]
         if not any(todo):
             return
         rungs = [own + more for own, more in zip(rungs, todo, strict=True)]

@@ -7,6 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments._team import team
+
 
 class SweepProgress:
     """Counts replicas x steps; use as a context manager around a sweep.
@@ -17,7 +19,8 @@ class SweepProgress:
 
     def __init__(self, total: float):
         """Prepare the bar; nothing is drawn before the context is entered."""
-        self._live = sys.stderr.isatty()
+        self._is_shown = team().is_first  # one of several processes tells of all
+        self._live = self._is_shown and sys.stderr.isatty()
         self._total = float(total)
         self._done = 0.0
         self._begun = time.monotonic()
@@ -50,7 +53,7 @@ class SweepProgress:
     def doing(self, what: str) -> None:
         """Name what runs now."""
         self._bar.update(self._task, description=what)
-        if not self._live:
+        if self._is_shown and not self._live:
             print(
                 f"  [{time.monotonic() - self._begun:5.0f} s] {what}", file=sys.stderr, flush=True
             )

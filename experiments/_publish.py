@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from experiments._answers import answered_threads
 from experiments._cli import run
 from experiments._session import NOT_IN_CONFIG, CommonConfig
+from experiments._team import ended_together, team
 from signdyn.claims import Finding
 from signdyn.files import remove_leftovers, write_json
 from signdyn.locks import wait_for_folder
@@ -124,9 +125,12 @@ def run_experiment(
 
     def execute(plan: Any) -> None:
         measure(plan)
-        show([conclude(plan)])
+        if team().is_first:
+            show([conclude(plan)])
+        team().leave()
 
-    run(config_type, presets, ready, execute)
+    with ended_together():
+        run(config_type, presets, ready, execute)
 
 
 def show(outcomes: Sequence[Outcome]) -> None:

@@ -25,8 +25,10 @@ from experiments import (
     two_weights,
     vanishing_gradients,
 )
-from experiments._cli import Options, option, run
+from experiments._cli import option, run
+from experiments._machine import MachineOptions
 from experiments._publish import show
+from experiments._team import ended_together, team
 
 EXPERIMENTS: Mapping[str, ModuleType] = {
     "sign_flip": sign_flip,
@@ -44,7 +46,7 @@ EXPERIMENTS: Mapping[str, ModuleType] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Options):
+class Config(MachineOptions):
     """Options that are handed to every experiment that has them."""
 
     preset: str = option(
@@ -61,9 +63,6 @@ class Config(Options):
     dataset: str = option("", "Data set, where an experiment lets one choose; default: its own.")
     seeds: int = option(0, "Number of seeds; 0 means the preset's.", minimum=0, maximum=100_000)
     root_seed: int = option(0, "Root of all random numbers.", minimum=0, maximum=2**31 - 1)
-    devices: int = option(
-        0, "Host devices to make of the CPU's cores; 0 means all cores.", minimum=0, maximum=1024
-    )
 
 
 def prepare(config: Config) -> list[tuple[ModuleType, Any]]:
@@ -94,9 +93,13 @@ def execute(plans: list[tuple[ModuleType, Any]]) -> None:
         outcomes = []
         for module, plan in plans:
             module.measure(plan)
-            outcomes.append(desk.submit(module.conclude, plan))
-        show([outcome.result() for outcome in outcomes])
+            if team().is_first:
+                outcomes.append(desk.submit(module.conclude, plan))
+        if outcomes:
+            show([outcome.result() for outcome in outcomes])
+    team().leave()
 
 
 if __name__ == "__main__":
-    run(Config, {}, prepare, execute)
+    with ended_together():
+        run(Config, {}, prepare, execute)

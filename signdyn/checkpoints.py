@@ -1,17 +1,18 @@
 """States of long computations on disk, so that a kill loses minutes of them and not hours.
 
-Orbax writes the arrays, in a folder of their own; a small JSON file beside them, renamed into
-place after, says which of the folders is whole, of which computation and with what checksum:
+NumPy writes the arrays; a small JSON file beside them, renamed into place after, says which of
+them are in force, of which computation and with what checksum:
 
-    <name>.json       number of the part, shapes, dtypes and sha256 of all arrays
-    <name>/<part>/    Orbax's files
+    <name>.json           number of the part, shapes, dtypes and sha256 of all arrays
+    <name>-<part>.npz     the arrays
 
 So a kill while a state is written leaves the one before it in force, and a state that was
-damaged, or is another computation's, is told of and not gone on with. May import: files.
+damaged, or is another computation's, is told of and not gone on with. Not by Orbax: of several
+processes each keeps its own blocks' states, and Orbax writes NumPy's arrays in process 0 alone
+and refuses arrays of one process's devices. May import: files.
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from signdyn.files import WRITING, RecordsError, cannot_write, read_json, write_json
+from signdyn.files import WRITING, RecordsError, read_json, write_file, write_json
 
 
 class Saved(NamedTuple):
@@ -60,24 +61,12 @@ def save_state(folder: Path, name: str, part: int, arrays: Sequence[np.ndarray])
     Raises:
         RecordsError: If it cannot be written; the older state is then still there.
     """
-    import orbax.checkpoint as ocp  # slow to import, and only long runs need it
-
-    place = folder / name / str(part)
-    with WRITING:
-        try:
-            folder.mkdir(exist_ok=True)
-            shutil.rmtree(place, ignore_errors=True)  # of an attempt that was killed
-            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as writer:
-                writer.save(place.absolute(), {f"{i:04d}": a for i, a in enumerate(arrays)})
-        except (OSError, ValueError, RuntimeError) as error:
-            shutil.rmtree(place, ignore_errors=True)
-            raise cannot_write(
-                folder, error if isinstance(error, OSError) else OSError(_short(error))
-            ) from error
-        write_json(folder / f"{name}.json", {"part": part, **_facts(arrays)})
-        for older in (folder / name).iterdir():
-            if older.name != str(part):
-                shutil.rmtree(older, ignore_errors=True)
+    data = _data_file(folder, name, part)
+    write_file(data, lambda file: np.savez(file, *arrays))
+    write_json(folder / f"{name}.json", {"part": part, **_facts(arrays)})
+    for older in folder.glob(f"{name}-*.npz"):
+        if older != data:
+            older.unlink(missing_ok=True)
 
 
 def load_state(
@@ -97,8 +86,6 @@ def load_state(
     about = folder / f"{name}.json"
     if not about.exists():
         return None
-    import orbax.checkpoint as ocp
-
     try:
         facts = read_json(about)
         part = facts.get("part")
@@ -107,12 +94,14 @@ def load_state(
         like = [[list(a.shape), str(a.dtype)] for a in expected(part)]
         if facts.get("arrays") != like:
             raise RecordsError("of another computation")
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-            found = reader.restore((folder / name / str(part)).absolute())
-        arrays = [np.asarray(found[key]) for key in sorted(found)]
+        with (
+            _data_file(folder, name, part).open("rb") as file,
+            np.load(file, allow_pickle=False) as found,
+        ):
+            arrays = [found[f"arr_{place}"] for place in range(len(like))]
         if _facts(arrays) != {key: facts.get(key) for key in ("arrays", "sha256")}:
             raise RecordsError("checksum differs")
-    except Exception as error:  # noqa: BLE001 - Orbax raises whatever damage makes it raise
+    except Exception as error:  # noqa: BLE001 - NumPy raises whatever damage makes it raise
         on_damage(f"checkpoint {name} ({_short(error)})")
         return None
     return Saved(part, arrays)
@@ -122,12 +111,13 @@ def remove_states(folder: Path, prefix: str = "") -> None:
     """Remove the states whose names begin so, and the folder if those were the last."""
     with WRITING:
         for path in folder.glob(f"{prefix}*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         with suppress(OSError):
             folder.rmdir()
+
+
+def _data_file(folder: Path, name: str, part: int) -> Path:
+    return folder / f"{name}-{part}.npz"
 
 
 def _facts(arrays: Sequence[np.ndarray]) -> Mapping[str, Any]:

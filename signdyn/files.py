@@ -7,10 +7,10 @@ import json
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -31,12 +31,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RecordsError: If it cannot be written; an older file of that name is then unchanged.
     """
+    write_file(path, lambda file: file.write(content))
+
+
+def write_file(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Let ``write`` write a file that is then either whole or absent, as by `write_bytes`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with WRITING:
         try:
             path.parent.mkdir(exist_ok=True)
             with open(temporary, "wb") as file:
-                file.write(content)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -1,4 +1,6 @@
-"""One process a folder: a lock of the operating system, which dies with its process.
+"""One run a folder: a lock of the operating system, which dies with its process.
+
+The processes of one run hold it together, see `Hold.share`.
 
 May import: files.
 """
@@ -52,6 +54,17 @@ class Hold:
                 f"the folder {self.folder} was removed or replaced while a run worked in it."
             )
 
+    def share(self) -> None:
+        """Let the other processes of this run in, who ask for a shared hold, and nobody else.
+
+        Raises:
+            RecordsError: If another run was faster.
+        """
+        try:
+            lock(self._descriptor, wait=False, shared=True)
+        except OSError as error:
+            raise _taken(self.folder, error) from error
+
     def release(self) -> None:
         """Let others in; a second time does nothing."""
         if self._descriptor >= 0:
@@ -73,8 +86,12 @@ class Hold:
         self.release()
 
 
-def hold_folder(folder: Path) -> Hold:
+def hold_folder(folder: Path, *, shared: bool = False) -> Hold:
     """Keep other processes out of an existing folder; in one process, all share one hold.
+
+    Args:
+        folder: The folder.
+        shared: Whether to join the other processes of this run, which hold it already.
 
     Raises:
         RecordsError: If another process holds it, or no lock file can be made.
@@ -85,16 +102,12 @@ def hold_folder(folder: Path) -> Hold:
         return held
     descriptor = _open(folder)
     try:
-        is_exclusive = lock(descriptor, wait=False)
+        is_exclusive = lock(descriptor, wait=False, shared=shared)
     except OSError as error:
         os.close(descriptor)
-        if error.errno in _TAKEN:
-            raise RecordsError(
-                f"another run works in {folder} ({_holder(folder)}); wait until it has ended, "
-                "or name another folder with --out."
-            ) from error
-        raise cannot_write(folder / LOCK_NAME, error) from error
-    _sign(descriptor)
+        raise _taken(folder, error) from error
+    if not shared:
+        _sign(descriptor)
     hold = _held[key] = Hold(folder, descriptor, is_exclusive)
     return hold
 
@@ -113,16 +126,22 @@ def wait_for_folder(folder: Path) -> Hold:
     return Hold(folder, descriptor, is_exclusive)
 
 
-def lock(descriptor: int, *, wait: bool) -> bool:
+def lock(descriptor: int, *, wait: bool, shared: bool = False) -> bool:
     """Lock an open file until it is closed; return False where there are no locks.
+
+    Args:
+        descriptor: Of the file.
+        wait: Whether to wait until it is free.
+        shared: Whether others may have it at the same time, if they share it as well.
 
     Raises:
         OSError: If another has locked it and ``wait`` is False.
     """
     if fcntl is None:
         return False
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _WITHOUT_LOCKS:
             return False
@@ -143,6 +162,16 @@ def _open(folder: Path) -> int:
         return os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def _taken(folder: Path, error: OSError) -> RecordsError:
+    """Return the error that tells why a folder's lock could not be had."""
+    if error.errno not in _TAKEN:
+        return cannot_write(folder / LOCK_NAME, error)
+    return RecordsError(
+        f"another run works in {folder} ({_holder(folder)}); wait until it has ended, "
+        "or name another folder with --out."
+    )
 
 
 def _sign(descriptor: int) -> None:

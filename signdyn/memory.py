@@ -34,6 +34,22 @@ def peak_bytes(traced: ClosedJaxpr) -> int:
     return constants + _peak(traced.jaxpr)
 
 
+def calls_in_flight(traced: ClosedJaxpr, free: int | None, most: int) -> int:
+    """Return how many calls of a program fit at once: of all but one, arguments and results only.
+
+    Args:
+        traced: As for `peak_bytes`.
+        free: Bytes, see `free_bytes`; None if not known, when two have to fit.
+        most: More are of no use.
+    """
+    if free is None:
+        return min(2, most)
+    jaxpr = traced.jaxpr
+    results = (variable for variable in jaxpr.outvars if isinstance(variable, Var))
+    held = sum(_size(variable) for variable in {*jaxpr.invars, *results})
+    return max(1, min(most, 1 + (free - peak_bytes(traced)) // max(held, 1)))
+
+
 def free_bytes(device: Any) -> int | None:
     """Return the memory that is free for a device, None where the backend does not tell.
 

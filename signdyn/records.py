@@ -7,6 +7,7 @@ are never averaged on disk. A folder looks like this:
     run.json          configuration and environment
     cells/*.nc        one a block, named <part>-<id>.nc
     ledger.jsonl      one line a finished cell: id, part, file, sha256, seconds
+    ledger-1.jsonl    the same of process 1, while a run of several processes works
     .lock             who works in it
 
 May import: files.
@@ -16,7 +17,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,17 +77,15 @@ def read_ledger(folder: Path) -> Ledger:
     A cell is good if its file has the checksum, the name and, inside, the id and the part that
     the ledger tells.
     """
-    path = folder / "ledger.jsonl"
     good: dict[str, dict[str, Any]] = {}
     bad: dict[str, str] = {}  # of files: what is wrong
     damaged, spare = [], []
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
+    for name, line in _lines(folder):
         entry = _entry(line)
         if entry is None:
-            damaged.append(f"ledger line {number} (cut off or garbled)")
+            damaged.append(f"{name} (cut off or garbled)")
         elif entry["id"] in good:
-            spare.append(f"ledger line {number} (repeats {entry['file']})")
+            spare.append(f"{name} (repeats {entry['file']})")
         elif wrong := _what_is_wrong(folder / "cells" / entry["file"], entry):
             bad[entry["file"]] = wrong
         else:
@@ -97,6 +96,29 @@ def read_ledger(folder: Path) -> Ledger:
     strays = sorted(file.name for file in folder.glob("cells/*.nc"))
     spare += [f"{name} (not in the ledger)" for name in strays if name not in {*known, *bad}]
     return Ledger(good, damaged, spare)
+
+
+def _lines(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the ledgers' lines, process 0's first, each with a name to tell it by."""
+    for path in (folder / ledger_name(0), *_ledgers_of_others(folder)):
+        process = path.stem.removeprefix("ledger").replace("-", " of process ")
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        for number, line in enumerate(lines, start=1):
+            yield f"ledger line {number}{process}", line
+
+
+def ledger_name(process: int) -> str:
+    """Return the file in which a process enters its cells; that of process 0 stays.
+
+    Example:
+        >>> ledger_name(0), ledger_name(2)
+        ('ledger.jsonl', 'ledger-2.jsonl')
+    """
+    return f"ledger-{process}.jsonl" if process else "ledger.jsonl"
+
+
+def _ledgers_of_others(folder: Path) -> list[Path]:
+    return sorted(folder.glob("ledger-*.jsonl"))
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -147,12 +169,16 @@ def _leads_out(cell: h5py.File, name: str) -> bool:
 def mend_ledger(folder: Path) -> Ledger:
     """Return the good cells and, as damaged, all else that was found.
 
-    A ledger with wrong lines is rewritten without them: their cells are to be redone.
+    A ledger with wrong lines is rewritten without them: their cells are to be redone. Those of
+    other processes become part of the first one's; nobody may be writing them.
     """
+    others = _ledgers_of_others(folder)
     good, damaged, spare = read_ledger(folder)
-    if damaged or any(not name.endswith("(not in the ledger)") for name in spare):
+    if others or damaged or any(not name.endswith("(not in the ledger)") for name in spare):
         lines = [json.dumps(entry) + "\n" for entry in good.values()]
         write_bytes(folder / "ledger.jsonl", "".join(lines).encode())
+    for path in others:
+        path.unlink(missing_ok=True)
     return Ledger(good, damaged + spare, [])
 
 
@@ -181,6 +207,8 @@ def write_cell(
     replicas: Sequence[Replica],
     variables: Mapping[str, Variable],
     seconds: float,
+    *,
+    process: int = 0,
 ) -> None:
     """Write one block's results and enter it in the ledger.
 
@@ -191,6 +219,7 @@ def write_cell(
         replicas: What each row is.
         variables: Arrays [replica, *dims].
         seconds: Wall time of the computation.
+        process: Which of the run's processes writes.
     """
     labels = list(replicas[0].labels)
     coordinates: dict[str, Any] = {
@@ -222,7 +251,7 @@ def write_cell(
     }
     with WRITING:
         write_bytes(folder / "cells" / name, content)
-        append_line(folder / "ledger.jsonl", json.dumps(line))
+        append_line(folder / ledger_name(process), json.dumps(line))
 
 
 def load(run_dir: str | os.PathLike, *, part: str | None = None) -> xr.Dataset:

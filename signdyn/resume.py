@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import jax
 
 from signdyn.checkpoints import remove_states
-from signdyn.records import Replica, Variable, content_id, jsonable, mend_ledger, write_cell
+from signdyn.records import Replica, Variable, content_id, jsonable, write_cell
+from signdyn.shares import Shares
 from signdyn.staged import Programs, StagedProgram, staged_programs
 from signdyn.sweeps import num_blocks, replica_keys, run_blocks, stack_hypers
 from signdyn.training import Hyper, TrainFn
@@ -119,15 +120,27 @@ def _identity(group: Group, layout: Layout) -> dict[str, Any]:
     }
 
 
+class Ready(NamedTuple):
+    """A group's program, compiled.
+
+    Attributes:
+        call: (draws, hypers) -> results.
+        in_flight: How many calls of it may be started before the first one's results are taken.
+    """
+
+    call: Callable[[Any, Any], Any]
+    in_flight: int = 2
+
+
 def run_group(
     folder: Path,
     group: Group,
     variants: Sequence[Variant],
     layout: Layout,
     *,
-    program: Callable[[], Callable] | None = None,
+    program: Callable[[], Ready] | None = None,
     on_block: Callable[[int, float], None] = lambda replicas, seconds: None,
-    on_damage: Callable[[Sequence[str]], None] = lambda names: None,
+    shares: Shares | None = None,
 ) -> int:
     """Run the variants' missing cells and write each as it finishes; return how many ran.
 
@@ -138,25 +151,23 @@ def run_group(
         layout: Seeds, blocks and devices.
         program: Gives the program if it was compiled ahead; asked only if a cell is missing.
         on_block: Called with (replicas, seconds) after each block, skipped ones included.
-        on_damage: Called with what is damaged in the folder, whatever group it belongs to; its
-            cells count as missing from then on.
+        shares: Of the run, if several processes work on it, or to learn of damage.
     """
+    shares = shares or Shares(folder)
     cells = plan_cells(group, variants, layout)
-    ledger = mend_ledger(folder)
-    if ledger.damaged:
-        on_damage(ledger.damaged)
-    done = ledger.good
-    skip = frozenset(i for i, cell in enumerate(cells) if cell.id in done)
+    dealt = shares.deal([cell.id for cell in cells], len(layout.devices))
+    skip = frozenset(range(len(cells))) - dealt.own
     for index in sorted(skip):
         on_block(len(cells[index].replicas), 0.0)
-    if len(skip) == len(cells):
+    if not dealt.own:
         return 0
     seeds = [v.seed_offset + s for v in variants for s in layout.seeds]
     hypers = _stacked(group, [v.hyper for v in variants for _ in layout.seeds])
-    compiled = None if program is None else program()
-    if compiled is None and group.num_parts > 1:
+    ready = None if program is None else program()
+    if ready is None and group.num_parts > 1:
         jitted = group_programs(group, layout)
-        compiled = keep_states(folder, group, layout, jitted, jitted, seconds=math.inf)
+        kept = keep_states(folder, group, layout, jitted, jitted, seconds=math.inf)
+        ready = Ready(kept, in_flight=1)
     blocks = run_blocks(
         group.train_fn,
         replica_keys(layout.root, seeds),
@@ -165,17 +176,19 @@ def run_group(
         width=layout.width,
         devices=layout.devices,
         skip=skip,
-        program=compiled,
-        in_flight=1 if group.num_parts > 1 else 2,
+        program=None if ready is None else ready.call,
+        in_flight=2 if ready is None else ready.in_flight,
     )
+    process = shares.team.index
     for block in blocks:
         cell = cells[block.index]
         variables = group.tabulate(block.trajectory)
-        write_cell(folder, group.part, cell.id, cell.replicas, variables, block.seconds)
+        rows = (cell.id, cell.replicas, variables, block.seconds)
+        write_cell(folder, group.part, *rows, process=process)
         on_block(len(cell.replicas), block.seconds)
-    if isinstance(compiled, StagedProgram):
-        compiled.forget()
-    return len(cells) - len(skip)
+    if ready is not None and isinstance(ready.call, StagedProgram):
+        ready.call.forget()
+    return len(dealt.own)
 
 
 def group_programs(group: Group, layout: Layout) -> Programs:

@@ -1,6 +1,6 @@
-"""A run's folder: one configuration, one kind of numbers, one process at a time.
+"""A run's folder: one configuration, one kind of numbers, one run at a time.
 
-May import: files, locks.
+May import: files, locks, processes.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,26 @@ from signdyn.files import (
     write_json,
 )
 from signdyn.locks import LOCK_NAME, Hold, hold_folder
+from signdyn.processes import ALONE, Team
 
 
-def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> Hold:
+def open_run(
+    folder: Path,
+    config: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    *,
+    team: Team = ALONE,
+) -> Hold:
     """Make ``folder`` ready for a run, or check that it holds one of the same configuration.
 
     The environment on record is that of the first cell: where there is none yet, it is this one.
+    All processes of a run come here together; the first makes the folder, which all must see.
+
+    Args:
+        folder: Made if missing.
+        config: What decides the numbers, of JSON's types.
+        environment: What they are made with.
+        team: The run's processes.
 
     Returns:
         The hold on the folder: keep it as long as the run works there.
@@ -32,6 +46,8 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
         RecordsError: If the folder holds another configuration, cells of another JAX or platform,
             or is not a results folder, or if another process works in it. Nothing is changed then.
     """
+    if not team.is_first:
+        return _join_run(folder, config, environment, team)
     try:
         check_run(folder, config, environment)
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,19 +55,41 @@ def open_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, 
         if hold.is_exclusive:
             remove_leftovers(folder, *(path for path in folder.iterdir() if path.is_dir()))
         is_new = check_run(folder, config, environment)  # another run may have been faster
-        if is_new or not (folder / "ledger.jsonl").exists():
+        if is_new or not has_ledger(folder):
             write_json(folder / "run.json", {"config": config, "environment": environment})
         (folder / "cells").mkdir(exist_ok=True)
     except OSError as error:
         text = str(cannot_write(folder, error)).rstrip(".")
         raise RecordsError(f"{text}; name another folder with --out.") from error
+    if team.count > 1:
+        hold.share()
+        team.wait()
     return hold
+
+
+def _join_run(
+    folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any], team: Team
+) -> Hold:
+    """Return another process's hold, once the first has made the folder."""
+    team.wait()
+    if not (folder / "run.json").exists():
+        raise RecordsError(
+            f"{folder.absolute()}, where process 0 works, is not to be seen from process "
+            f"{team.index}: --out must name a folder that all processes share."
+        )
+    check_run(folder, config, environment)
+    return hold_folder(folder, shared=True)
+
+
+def has_ledger(folder: Path) -> bool:
+    """Return whether a cell was finished in a run's folder, whichever process it was by."""
+    return any(folder.glob("ledger*.jsonl"))
 
 
 def forget_run(folder: Path) -> None:
     """Remove a folder in which no result was written yet, so that another run may have its name."""
     cells = folder / "cells"
-    if (folder / "ledger.jsonl").exists() or (cells.is_dir() and any(cells.iterdir())):
+    if has_ledger(folder) or (cells.is_dir() and any(cells.iterdir())):
         return
     with suppress(OSError):  # whatever else is there stays
         (folder / "run.json").unlink(missing_ok=True)
@@ -76,7 +114,7 @@ def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str,
                 f"{str(error).rstrip('.')}: restore it, or name another folder with --out."
             ) from error
         _check_same_config(folder, held.get("config"), config)
-        if (folder / "ledger.jsonl").exists():
+        if has_ledger(folder):
             _check_same_numerics(folder, held.get("environment"), environment)
         return False
     if folder.exists() and not folder.is_dir():

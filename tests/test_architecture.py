@@ -15,7 +15,8 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("checks", "types", "files", "inputs", "memory", "peers"),
+    ("checks", "types", "files", "inputs", "memory", "wires"),
+    ("peers",),
     ("locks", "processes"),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
     ("checkpoints", "records", "run_folder"),

@@ -18,6 +18,7 @@ from signdyn.records import RecordsError, Variable, load, read_ledger
 from signdyn.resume import (
     Group,
     Layout,
+    Ready,
     Variant,
     forget_states,
     group_programs,
@@ -65,7 +66,7 @@ def program():
 def finished(tmp_path_factory, program):
     """Return the folder of a finished run, which stays as it is."""
     folder = tmp_path_factory.mktemp("finished")
-    assert run_group(folder, GROUP, VARIANTS, LAYOUT, program=lambda: program) == NUM_CELLS
+    assert run_group(folder, GROUP, VARIANTS, LAYOUT, program=lambda: Ready(program)) == NUM_CELLS
     return folder
 
 
@@ -80,7 +81,9 @@ def rerun(tmp_path, program):
     """Return a function that runs the sweep in one folder and returns how many cells it ran."""
 
     def again(variants=VARIANTS, group=GROUP, layout=LAYOUT, **options):
-        return run_group(tmp_path, group, variants, layout, program=lambda: program, **options)
+        return run_group(
+            tmp_path, group, variants, layout, program=lambda: Ready(program), **options
+        )
 
     return again
 
@@ -131,7 +134,8 @@ def test_a_run_cut_off_inside_a_block_goes_on_there_and_ends_with_the_same_cells
             raise Cut
 
     def program():
-        return keep_states(cut, LONG_GROUP, LAYOUT, jitted, jitted, seconds=0.0, on_part=on_part)
+        own = (cut, LONG_GROUP, LAYOUT, jitted, jitted)
+        return Ready(keep_states(*own, seconds=0.0, on_part=on_part), in_flight=1)
 
     with pytest.raises(Cut):
         run_group(cut, LONG_GROUP, VARIANTS, LAYOUT, program=program)
@@ -166,7 +170,7 @@ def test_the_state_of_a_later_phase_outlives_the_earlier_ones_that_are_found_fin
         staged = keep_states(
             tmp_path, LONG_GROUP, LAYOUT, jitted, jitted, seconds=0.0, on_part=on_part
         )
-        return [run_group(tmp_path, LONG_GROUP, phase, LAYOUT, program=lambda: staged)
+        return [run_group(tmp_path, LONG_GROUP, phase, LAYOUT, program=lambda: Ready(staged, 1))
                 for phase in phases]  # fmt: skip
 
     with pytest.raises(Cut):
@@ -174,7 +178,8 @@ def test_the_state_of_a_later_phase_outlives_the_earlier_ones_that_are_found_fin
     parts.clear()
     assert run_phases(None) == [0, 3]
     assert parts == [2, 3, *[1, 2, 3] * 2]
-    (tmp_path / "checkpoints" / "left").mkdir(parents=True)  # by a kill after its cell was written
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "left-2.npz").touch()  # by a kill after its cell was written
     forget_states(tmp_path)
     assert not (tmp_path / "checkpoints").exists()
 

@@ -45,18 +45,19 @@ def run_sweeps(plan: Plan) -> None:
     total = sum(variants * seeds * job.steps for job, variants in announced)
     with SweepProgress(total) as progress:
         session.run(jobs.start.group, starts, progress, jobs.start.steps)
-        first = Results(session.folder)
-        ladders = [
-            Ladder(
-                jobs.race,
-                (_name_of(activation, arm),),
-                _variant_of,
-                first_rungs(
-                    first.start("lambda_max", activation, arm), arms(activation)[arm].below
-                ),
-            )
-            for activation, arm in pairs
-        ]
+        with session.reading():
+            first = Results(session.folder)
+            ladders = [
+                Ladder(
+                    jobs.race,
+                    (_name_of(activation, arm),),
+                    _variant_of,
+                    first_rungs(
+                        first.start("lambda_max", activation, arm), arms(activation)[arm].below
+                    ),
+                )
+                for activation, arm in pairs
+            ]
         run_ladders(session, ladders, _reader(plan), progress)
         for norm, job in jobs.norms.items():
             ladder = Ladder(job, NORMED, partial(norm_variant, norm), NORMS[norm])

@@ -19,7 +19,8 @@ def run_sweeps(plan: Plan) -> None:
     with SweepProgress(total) as progress:
         for job in groups.start.values():
             session.run(job.group, groups.start_variants(job), progress, job.steps)
-        start = load(session.folder, part="start")
+        with session.reading():
+            start = load(session.folder, part="start")
         for activation in plan.activations:
             for job in groups.descents(activation):
                 rungs = rate_ladder(plan, start, activation)

@@ -10,8 +10,9 @@ import pytest
 from scripts.bench.damages import DAMAGES
 from signdyn.files import RecordsError
 from signdyn.records import Variable, load, order_ledger
-from signdyn.resume import Group, Layout, Variant, plan_cells, run_group
+from signdyn.resume import Group, Layout, Ready, Variant, plan_cells, run_group
 from signdyn.run_folder import open_run
+from signdyn.shares import Shares
 from signdyn.sweeps import block_program
 from signdyn.training import Draw, Hyper, TrainFn, Trajectory
 
@@ -46,7 +47,8 @@ def go(folder, program):
     """Do as an experiment does; return what it found damaged."""
     found = []
     hold = open_run(folder, CONFIG, ENVIRONMENT)
-    run_group(folder, GROUP, VARIANTS, LAYOUT, program=lambda: program, on_damage=found.extend)
+    shares = Shares(folder, on_damage=found.extend)
+    run_group(folder, GROUP, VARIANTS, LAYOUT, program=lambda: Ready(program), shares=shares)
     order_ledger(folder, [cell.id for cell in plan_cells(GROUP, VARIANTS, LAYOUT)])
     hold.check()
     return found

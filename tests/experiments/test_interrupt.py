@@ -185,7 +185,7 @@ def test_what_a_killed_process_left_half_compiled_is_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         kept.name,
         old.name,
-        f"{MARK}{os.getpid()}",
+        f"{MARK}{os.uname().nodename}-{os.getpid()}",
     }
 
 

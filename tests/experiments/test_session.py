@@ -7,16 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import _session
+from experiments import _programs, _session
 from experiments._cli import UsageError
-from experiments._session import (
-    MEASURED_RATE,
-    PART_SECONDS,
-    CommonConfig,
-    Job,
-    Session,
-    start_jax,
-)
+from experiments._programs import MEASURED_RATE, PART_SECONDS
+from experiments._session import CommonConfig, Job, Session, start_jax
 from signdyn.data import load
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
@@ -56,21 +50,21 @@ def test_a_block_that_does_not_fit_is_refused_with_the_numbers_and_the_flag(
     tmp_path, monkeypatch, capsys
 ):
     one = session(tmp_path)
-    needed = one._needed_bytes(GROUP)
-    monkeypatch.setattr(_session, "free_bytes", lambda device: needed // 2 + 1)
+    needed = one._programs.announce([JOBS[0.5]], ahead=lambda job: True)
+    monkeypatch.setattr(_programs, "free_bytes", lambda device: needed // 2 + 1)
     one.open()
     with pytest.raises(UsageError, match=r"--block=4 needs about [\d.]+ GiB for 'toy' .*--block=2"):
         run(one, JOBS[0.5])
     assert capsys.readouterr().out == ""
     assert not (tmp_path / "toy").exists()
-    monkeypatch.setattr(_session, "free_bytes", lambda device: 10)
+    monkeypatch.setattr(_programs, "free_bytes", lambda device: 10)
     with pytest.raises(UsageError, match="about fewer --devices or a smaller network would fit"):
         run(session(tmp_path), JOBS[0.5])
 
 
 def test_where_the_free_memory_is_not_known_or_enough_the_run_begins(tmp_path, monkeypatch):
     for place, free in enumerate((None, 10**12)):
-        monkeypatch.setattr(_session, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(_programs, "free_bytes", lambda device, free=free: free)
         one = session(tmp_path / str(place))
         one.announce([(JOBS[0.5], 1)], "toy?")
         assert one.folder.is_dir()
@@ -88,9 +82,12 @@ def test_what_runs_out_of_memory_all_the_same_names_the_block(tmp_path, monkeypa
 @pytest.mark.parametrize(("job", "parts"), [(0.5, 1), (2.5, 3)])
 def test_a_block_that_takes_long_is_cut_into_parts_that_divide_its_records(tmp_path, job, parts):
     one = session(tmp_path)
-    assert one._parts_of(JOBS[job]) == parts
-    assert one._parts_of(JOBS[2.5]._replace(flop_per_step=1e30)) == TRAIN.records
-    assert one._parts_of(JOBS[2.5]._replace(group=GROUP._replace(train_fn=measurement()))) == 1
+    assert one._programs._parts_of(JOBS[job]) == parts
+    assert one._programs._parts_of(JOBS[2.5]._replace(flop_per_step=1e30)) == TRAIN.records
+    assert (
+        one._programs._parts_of(JOBS[2.5]._replace(group=GROUP._replace(train_fn=measurement())))
+        == 1
+    )
 
 
 def measurement():
