@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Sets up .venv if need be and runs every check: style, format, types, tests.
 # Arguments are passed to pytest: ./scripts/test.sh tests/test_stats.py -k holm --pdb
-# Some tests read Fashion-MNIST: its Debian package is installed if that can be done unasked.
+# Some tests read Fashion-MNIST, some open the page in a browser: Debian's packages of them are
+# installed if that can be done unasked.
 set -euo pipefail
 
 script="$(readlink -f -- "${BASH_SOURCE[0]}")"
 cd -- "${script%/scripts/*}"
 source scripts/setup.sh
 
-package=dataset-fashion-mnist
 images=/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+driver=/usr/bin/chromedriver
 
 # As root, or by sudo without a password; no question is asked, and nothing waits for long.
 install_quietly() {
@@ -19,20 +20,22 @@ install_quietly() {
     apt-get -o DPkg::Lock::Timeout=10 -o Acquire::Retries=0 "${@:2}" </dev/null >/dev/null 2>&1
 }
 
-# The tests that read the images say why they did not run, so that a failure is no error.
-have_images() {
-  [[ ! -e "$images" ]] || return 0
+# want SECONDS FILE PACKAGE...: installs what has the file, and takes that long at most. The tests
+# that need it say why they did not run, so that a failure is no error.
+want() {
+  local seconds="$1" file="$2" packages=("${@:3}")
+  local install=(install_quietly "$seconds" install --yes --no-install-recommends "${packages[@]}")
+  [[ ! -e "$file" ]] || return 0
   if command -v apt-get >/dev/null; then
-    say "installing Debian's package $package, which some tests read"
-    install_quietly 60 install --yes --no-install-recommends "$package" ||
-      { install_quietly 60 update &&
-        install_quietly 60 install --yes --no-install-recommends "$package"; } || true
+    say "installing for some tests, from Debian: ${packages[*]}"
+    "${install[@]}" || { install_quietly 60 update && "${install[@]}"; } || true
   fi
-  [[ -e "$images" ]] || say "some tests will not run, for want of: apt install $package"
+  [[ -e "$file" ]] || say "some tests will not run, for want of: apt install ${packages[*]}"
 }
 
 set_up
-have_images
+want 60 "$images" dataset-fashion-mnist
+want 120 "$driver" chromium chromium-driver
 python="$PWD/.venv/bin/python"
 
 say "ruff check"

@@ -1,6 +1,7 @@
 """The set-up of run.sh and test.sh, on a copy whose installer and programs are stand-ins."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,18 @@ class Copy(NamedTuple):
         return Outcome(done.returncode, done.stdout, done.stderr.splitlines())
 
 
+WANTED = {"images": "dataset-fashion-mnist", "driver": "chromium chromium-driver"}
+"""Variable of test.sh that names a file -> packages that have it."""
+
+
+def let_it_want(copy: Copy, name: str, file: Path) -> None:
+    """Let test.sh look for another file."""
+    script = copy.root / "scripts/test.sh"
+    text, count = re.subn(rf"(?m)^{name}=.*", f"{name}='{file}'", script.read_text())
+    assert count == 1
+    script.write_text(text)
+
+
 @pytest.fixture
 def copy(tmp_path):
     copy = Copy(tmp_path / "a folder" / "a copy", tmp_path / "bin")
@@ -78,6 +91,8 @@ def copy(tmp_path):
     # nothing is installed on the machine that runs these tests
     write_program(copy.bin / "apt-get", "#!/bin/sh\nexit 1\n")
     write_program(copy.bin / "sudo", '#!/bin/sh\nshift; exec "$@"\n')
+    for name in WANTED:
+        let_it_want(copy, name, copy.bin / "sudo")  # it lacks nothing
     return copy
 
 
@@ -191,30 +206,23 @@ esac
 """
 
 
-def with_images_in(copy, folder):
-    """Let test.sh look for Fashion-MNIST in ``folder``."""
-    script = copy.root / "scripts/test.sh"
-    text = script.read_text()
-    assert "\nimages=/usr/share/datasets/" in text
-    script.write_text(text.replace("\nimages=/usr/share/datasets", f"\nimages='{folder}'"))
-
-
 def calls_of_apt(copy):
     calls = copy.root / "calls"
     return [line.split() for line in calls.read_text().splitlines()] if calls.exists() else []
 
 
+@pytest.mark.parametrize("name", WANTED)
 @pytest.mark.parametrize(
     ("install", "installs"),
     [("{put}", 1), ("[ -e lists ] && {put}", 2), ("exit 100", 2)],
     ids=["at once", "after an update", "never"],
 )
-def test_the_tests_install_fashion_mnist_where_they_can_and_never_ask(
-    copy, tmp_path, install, installs
+def test_what_some_tests_need_is_installed_where_it_can_be_and_nobody_is_asked(
+    copy, tmp_path, install, installs, name
 ):
-    folder = tmp_path / "the images"
-    with_images_in(copy, folder)
-    file = folder / "fashion-mnist" / "train-images-idx3-ubyte.gz"
+    packages = WANTED[name]
+    file = tmp_path / "a folder that is not there" / "a file"
+    let_it_want(copy, name, file)
     put = f"mkdir -p '{file.parent}' && touch '{file}'"
     write_program(copy.bin / "apt-get", APT.format(install=install.format(put=put)))
     first = copy.call("scripts/test.sh")
@@ -224,18 +232,20 @@ def test_the_tests_install_fashion_mnist_where_they_can_and_never_ask(
     assert sum("install" in call for call in calls) == installs
     assert all(call[0] == "noninteractive" for call in calls)
     assert all("--yes" in call for call in calls if "install" in call)
-    told = [message for message in first.messages if "dataset-fashion-mnist" in message]
+    assert all(" ".join(call).endswith(packages) for call in calls if "install" in call)
+    told = [message for message in first.messages if packages in message]
     assert len(told) == (1 if file.exists() else 2)
     if file.exists():
         again = copy.call("scripts/test.sh")
-        assert not [message for message in again.messages if "fashion" in message]
+        assert not [message for message in again.messages if packages in message]
         assert calls_of_apt(copy) == calls
     else:
-        assert told[-1].endswith("will not run, for want of: apt install dataset-fashion-mnist")
+        assert told[-1].endswith(f"will not run, for want of: apt install {packages}")
 
 
-def test_running_installs_no_fashion_mnist(copy, tmp_path):
-    with_images_in(copy, tmp_path)
+@pytest.mark.parametrize("name", WANTED)
+def test_running_installs_nothing_that_only_tests_need(copy, tmp_path, name):
+    let_it_want(copy, name, tmp_path / "a file that is not there")
     write_program(copy.bin / "apt-get", APT.format(install="true"))
     assert copy.call("scripts/run.sh").status == 7
     assert calls_of_apt(copy) == []
