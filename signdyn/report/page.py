@@ -67,26 +67,18 @@ def write_page(
     sections = [experiment_section(experiment, plates) for experiment in results.experiments]
     results = Results(results.experiments, (*results.problems, *plates.problems))
     path = folder / "report.html"
-    named = {
-        e.name: _source(e, (sources or {}).get(e.name, ""), folder) for e in results.experiments
-    }
-    write_bytes(path, _document(results, sections, threads, named).encode())
+    files = {name: _source(file, folder) for name, file in (sources or {}).items()}
+    write_bytes(path, _document(results, sections, threads, files).encode())
     return Page(path, results.problems)
 
 
-def _source(experiment: Experiment, path: str, folder: Path) -> Html:
-    """Name the file of an experiment's rules, and the commit; link it if it is found above."""
-    if not path:
-        return Html()
-    environment = experiment.facts.get("environment")
-    commit = environment.get("commit") if isinstance(environment, Mapping) else None
-    name: str = tag("code", path)
+def _source(path: str, folder: Path) -> Html:
+    """Name the file of an experiment's rules; link it if it is found above the results."""
     here = folder.resolve()
     for up, parent in enumerate((here, *here.parents)):
-        if (parent / path).is_file():
-            name = tag("a", name, href="../" * up + path)
-            break
-    return join(name, f" at {commit[:12]}" if isinstance(commit, str) else "")
+        if path and (parent / path).is_file():
+            return tag("a", tag("code", path), href="../" * up + path)
+    return tag("code", path) if path else Html()
 
 
 def _document(

@@ -62,11 +62,11 @@ def test_the_file_of_the_rules_is_linked_where_the_results_lie_in_the_repository
     folder = tmp_path / "deep" / "results" / "sign_flip"
     folder.mkdir(parents=True)
     (folder / "claims.json").write_text(json.dumps({"findings": [finding]}))
-    (folder / "run.json").write_text(json.dumps({"environment": {"commit": "0123456789abcdef"}}))
+    (folder / "run.json").write_text("{}")
     source = SOURCES["sign_flip"]
     text = write_page(folder.parent, sources=SOURCES).path.read_text()
-    assert f"<dd><code>{source}</code> at 0123456789ab</dd>" in text
+    assert f"<dd><code>{source}</code></dd>" in text
     (tmp_path / source).parent.mkdir(parents=True)
     (tmp_path / source).touch()
     text = write_page(folder.parent, sources=SOURCES).path.read_text()
-    assert f'<dd><a href="../../{source}"><code>{source}</code></a> at 0123456789ab</dd>' in text
+    assert f'<dd><a href="../../{source}"><code>{source}</code></a></dd>' in text

@@ -8,7 +8,9 @@ function setUpFilter() {
   const groups = [...table.tBodies];
   const rows = groups.flatMap((group) => [...group.rows].filter((row) => row.dataset.verdict));
   const home = new Map(rows.map((row) => [row, row.parentElement]));
-  const words = new Map(rows.map((row) => [row, `${row.id} ${row.querySelector("summary").textContent}`.toLowerCase()]));
+  const summaries = new Map(rows.map((row) => [row, row.querySelector("summary")]));
+  const words = new Map(rows.map((row) => [row, `${row.id} ${summaries.get(row).textContent}`.toLowerCase()]));
+  for (const [row, summary] of summaries) summary.dataset.of = row.id.split("/")[0];
   const byVerdict = VERDICTS.map((verdict) => {
     const title = element("th", { colspan: 5, scope: "rowgroup", role: "rowheader" }, verdict);
     return element("tbody", { role: "rowgroup" }, element("tr", { class: "group", role: "row" }, title));
@@ -24,6 +26,7 @@ function setUpFilter() {
     }
     for (const group of [...table.tBodies]) group.remove();
     table.append(...(wanted === "verdict" ? byVerdict : groups));
+    table.classList.toggle("mixed", wanted === "verdict");
   };
 
   const apply = () => {
