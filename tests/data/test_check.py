@@ -24,6 +24,7 @@ def broken(name: str, value: object, place: tuple[int, ...]) -> np.ndarray:
         ({"x_test": broken("x_test", -np.inf, (0, 0))}, r"x_test, got -inf at \[0, 0\]"),
         ({"x_train": GOOD.x_train.astype(int)}, "floats in x_train, got int64; convert"),
         ({"x_train": GOOD.x_train.astype(bool)}, "floats in x_train, got bool"),
+        ({"x_train": abs(GOOD.x_train).astype(np.uint8)}, "or in neither, got uint8 and float32"),
         ({"x_train": GOOD.x_train.astype(str)}, "floats in x_train, got <U"),
         ({"x_train": GOOD.x_train.astype(object)}, "floats in x_train, got object"),
         ({"x_train": GOOD.x_train.tolist()}, "x_train to be an array, got a list"),
@@ -51,6 +52,7 @@ def test_what_is_wrong_is_told_in_one_sentence(changes, said):
     [
         {},
         {"num_classes": np.int64(7)},
+        {"x_train": np.uint8(abs(GOOD.x_train)), "x_test": np.uint8(abs(GOOD.x_test))},  # pixels
         {"x_train": jnp.asarray(GOOD.x_train, jnp.bfloat16)},
         {"x_train": np.zeros_like(GOOD.x_train)},  # features that do not vary
         {"y_train": np.zeros_like(GOOD.y_train)},  # one class
