@@ -26,6 +26,7 @@ from experiments import (
     vanishing_gradients,
 )
 from experiments._cli import option, run
+from experiments._data import data_dir_option, download_option
 from experiments._machine import MachineOptions
 from experiments._publish import show
 from experiments._team import ended_together, team
@@ -61,6 +62,8 @@ class Config(MachineOptions):
         "results", "Folder for results; each experiment makes its own inside.", folder="written"
     )
     dataset: str = option("", "Data set, where an experiment lets one choose; default: its own.")
+    data_dir: str = data_dir_option()
+    download: bool = download_option()
     seeds: int = option(0, "Number of seeds; 0 means the preset's.", minimum=0, maximum=100_000)
     root_seed: int = option(0, "Root of all random numbers.", minimum=0, maximum=2**31 - 1)
 

@@ -23,8 +23,8 @@ CHUNK = 500
 _STEP = 1 / 255
 _HIGH = np.float32(int(_STEP * 2**23) / 2**23)
 _LOW = np.float32(_STEP - float(_HIGH))
-"""1/255 in two parts. A pixel times the first is exact, so that the sum of both products is
-rounded once, as a division is; XLA would make a division a product with the rounded 1/255."""
+"""1/255 in two parts. A pixel times the first is exact, and the sum of both products is what a
+division gives, for each of the 256; XLA would make a division a product with the rounded 1/255."""
 
 
 def as_inputs(x: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -1,7 +1,7 @@
 """The checksums under which TensorFlow Datasets knows the files that it downloads.
 
-They are read from the installed package, which is not imported: that takes a third of a second.
-May import NumPy and nothing of signdyn.
+They are read from the files of the installed package, which is not imported: that takes longer than
+reading a data set. May import NumPy and nothing of signdyn.
 """
 
 import importlib.util
