@@ -53,6 +53,7 @@ class Publication(NamedTuple):
         config: The run's options.
         presets: The experiment's presets.
         steps: Training step by step, if the page is to play it.
+        module: What ``python -m`` runs, if it is not the one in `experiments`.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Publication(NamedTuple):
     config: CommonConfig
     presets: Mapping[str, Mapping[str, Any]]
     steps: Steps | None = None
+    module: str = ""
 
 
 class Outcome(NamedTuple):
@@ -89,7 +91,9 @@ def publish(folder: Path, publication: Publication) -> Outcome:
         "title": publication.title,
         "question": publication.question,
         "answer": publication.answer,
-        "command": command(name, publication.config, publication.presets),
+        "command": command(
+            publication.module or f"experiments.{name}", publication.config, publication.presets
+        ),
         "run": {"preset": publication.config.preset, "seeds": publication.config.seeds},
         "findings": rows,
         "figures": captions,
@@ -146,9 +150,9 @@ def show(outcomes: Sequence[Outcome]) -> None:
         print(f"note: {problem}")
 
 
-def command(name: str, config: CommonConfig, presets: Mapping[str, Mapping[str, Any]]) -> str:
+def command(module: str, config: CommonConfig, presets: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the command that repeats a run: options that differ from their preset's."""
-    words = ["python", "-m", f"experiments.{name}", f"--preset={config.preset}"]
+    words = ["python", "-m", module, f"--preset={config.preset}"]
     usual = presets.get(config.preset, {})
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

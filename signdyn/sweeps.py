@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Key
 
 from signdyn.checks import checked
-from signdyn.training import Draw, Hyper, TrainFn, Trajectory
+from signdyn.training import Hyper, TrainFn, Trajectory
 
 
 @cache
@@ -218,11 +218,11 @@ class _Call(NamedTuple):
     """A call of the program that may still be running."""
 
     indices: list[int]
-    result: Trajectory
+    result: Any  # a measurement may be laid out like a training
     begun: float
 
 
-def _collected(call: _Call, before: float) -> tuple[Trajectory, float, float]:
+def _collected(call: _Call, before: float) -> tuple[Any, float, float]:
     """Return a call's results, when they were there, and how long after those before them."""
     trajectory = _on_host(call.result)
     now = time.perf_counter()
@@ -230,7 +230,7 @@ def _collected(call: _Call, before: float) -> tuple[Trajectory, float, float]:
 
 
 def _blocks_of(
-    indices: Sequence[int], trajectory: Trajectory, seconds: float, block: int, num_replicas: int
+    indices: Sequence[int], trajectory: Any, seconds: float, block: int, num_replicas: int
 ) -> Iterator[Block]:
     for place, index in enumerate(indices):
         replicas = range(index * block, min((index + 1) * block, num_replicas))
@@ -272,9 +272,9 @@ class SeedDraws:
         np.maximum.at(self._last, self._place, np.arange(len(self._place)))
         self._draw_one = _draw_program(train_fn.draw)
         self._kept_bytes = kept_bytes
-        self.kept: dict[int, Draw] = {}
+        self.kept: dict[int, Any] = {}
 
-    def __call__(self, rows: np.ndarray) -> Draw:
+    def __call__(self, rows: np.ndarray) -> Any:
         """Return the draws of some rows, which are their leading axis."""
         own = [int(seed) for seed in self._place[rows]]
         drawn = {
@@ -289,7 +289,7 @@ class SeedDraws:
                 self.kept[seed] = one
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(drawn[seed] for seed in own))
 
-    def _draw(self, seed: int) -> Draw:
+    def _draw(self, seed: int) -> Any:
         return _on_host(self._draw_one(self._data[self._first[seed]]))
 
 
@@ -298,7 +298,7 @@ def _on_host(tree: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _draw_program(draw: Callable[[Array], Draw]) -> Callable[[np.ndarray], Draw]:
+def _draw_program(draw: Callable[[Array], Any]) -> Callable[[np.ndarray], Any]:
     # one for all sweeps of the same draw; takes a key's data, since to index keys is a program too
     options = quick_to_compile() if jax.default_backend() == "cpu" else None
     return jax.jit(lambda data: draw(jax.random.wrap_key_data(data)), compiler_options=options)

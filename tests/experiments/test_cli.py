@@ -125,7 +125,7 @@ def test_running_all_checks_every_experiment_before_any_runs():
 def test_the_command_beside_a_claim_asks_for_the_same_configuration():
     words = ["--preset=default", "--seeds=5", "--activations=tanh,relu", "--out=elsewhere"]
     config = parse_config(Config, PRESETS, words)
-    repeated = command("sign_flip", config, PRESETS).split()
+    repeated = command("experiments.sign_flip", config, PRESETS).split()
     assert repeated[:3] == ["python", "-m", "experiments.sign_flip"]
     assert "elsewhere" not in " ".join(repeated)
     again = parse_config(Config, PRESETS, [*repeated[3:], "--out=elsewhere"])
