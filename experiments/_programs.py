@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments._cli import num_cores
+from signdyn.handing import Shelf
 from signdyn.memory import calls_in_flight, free_bytes, peak_bytes
 from signdyn.resume import Group, Layout, Ready, group_programs
 from signdyn.staged import Programs as Parts
@@ -80,6 +81,7 @@ class Programs:
         self._num_parts: dict[str, int] = {}
         self._brief: set[str] = set()
         self._measurements: set[str] = set()
+        self._shelf = Shelf(layout.devices)
         self._pool = ThreadPoolExecutor(max_workers=max(1, min(num_cores(), 8)))
         self.seconds: list[float] = []
 
@@ -155,13 +157,13 @@ class Programs:
             if group.num_parts > 1:
                 jitted = group_programs(group, self._layout)
                 draws, hypers = self._arguments(group)
-                compiled = jitted.compiled(draws, hypers, options)
+                compiled = jitted.compiled(draws, hypers, options, self._shelf.compiled)
                 ready = Ready(self._keep_states(group, compiled, jitted), in_flight=1)
             else:
                 most = 2 if self._on_cpu else MOST_IN_FLIGHT
                 free = free_bytes(self._layout.devices[0])
                 in_flight = calls_in_flight(traced.jaxpr, free, most)
-                ready = Ready(traced.lower().compile(options), in_flight)
+                ready = Ready(self._shelf.compiled(traced, options), in_flight)
         self.seconds.append(time.monotonic() - begun)
         return ready
 

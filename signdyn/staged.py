@@ -37,13 +37,22 @@ class Programs(NamedTuple):
     advance: Any
     finish: Any
 
-    def compiled(self, draws: Any, hypers: Any, options: dict[str, Any] | None) -> "Programs":
+    def compiled(
+        self,
+        draws: Any,
+        hypers: Any,
+        options: dict[str, Any] | None,
+        compile_traced: Callable[[Any, Any], Any] = lambda traced, options: traced.lower().compile(
+            options
+        ),
+    ) -> "Programs":
         """Return the programs compiled for arguments of these shapes.
 
         Args:
             draws: Arrays, or what has their shape and dtype.
             hypers: Likewise.
             options: Of XLA.
+            compile_traced: (traced program, options) -> compiled; see `signdyn.handing`.
         """
         state, kept = self.shapes(draws, hypers)
         part = jax.ShapeDtypeStruct((), np.int32)
@@ -55,7 +64,10 @@ class Programs(NamedTuple):
         jitted = (self.begin, self.advance, self.finish)
         return Programs(
             self.num_parts,
-            *(one.lower(*own).compile(options) for one, own in zip(jitted, arguments, strict=True)),
+            *(
+                compile_traced(one.trace(*own), options)
+                for one, own in zip(jitted, arguments, strict=True)
+            ),
         )
 
     def shapes(self, draws: Any, hypers: Any) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("checks", "types", "files", "inputs", "memory", "wires"),
+    ("checks", "types", "files", "handing", "inputs", "memory", "wires"),
     ("peers",),
     ("locks", "processes"),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
