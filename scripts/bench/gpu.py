@@ -1,42 +1,53 @@
-"""Races seed sweeps on one GPU: block widths, share of the peak, and torch.func beside.
+"""Measures seed sweeps on one GPU: width of a block, precision, agreement with a CPU, and peers.
 
     python -m scripts.bench.gpu
 
-The contenders of `scripts.bench.races.sweeps`, each in a process of its own on the same card. All
-seeds are one block, one vmapped program. The roof is a product of 8192 x 8192 float32 matrices at
-JAX's default precision, which is that of the sweeps, too. Writes gpu.json into --out; about five
-minutes.
+First blocks of 8 to 1,024 replicas at every precision: steps of seeds a second, the share of what a
+large product makes of the card at that precision, and how far the losses are from a CPU's. Then,
+unless --nopeers, the contenders of `scripts.bench.races.sweeps`, each in a process of its own on
+the same card; those that need torch are left out where there is none. All seeds are one block, one
+vmapped program. The peak is a product of 8192 x 8192 float32 matrices. Writes gpu.json into --out;
+about a quarter of an hour. With --platform=cpu, and few, small blocks, it can be tried without a
+GPU.
 """
 
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from experiments._cli import flag, option, start
+from experiments._cli import Options, UsageError, option, run
+from scripts.bench.blocks import WITHIN, measure_blocks
 from scripts.bench.contest import Disagreement, hold
 from scripts.bench.machine import machine
 from scripts.bench.race import Contender, Race
 from scripts.bench.races.sweeps import cnn_race, mlp_race
 
-SEEDS = flag(
-    "seeds",
-    option(
-        ("8", "128", "1024", "8192"),
-        "Widths of a block of MLPs.",
-        entries=int,
-        minimum=1,
-        maximum=65536,
-    ),
-)
-ROUNDS = flag("rounds", option(3, "Turns of every contender.", minimum=1, maximum=1000))
-OUT = flag("out", option("docs/record/bench", "Folder for the record.", folder="written"))
-
-STEPS = 200
 KINDS = "import jax; print(jax.default_backend(), jax.devices()[0].device_kind, sep='|')"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Options):
+    """What is measured."""
+
+    platform: str = option("gpu", "What to measure on.", choices=("gpu", "cpu"))
+    widths: tuple = option(
+        ("8", "16", "32", "64", "128", "256", "512", "1024"), "Widths of a block of MLPs.",
+        entries=int, minimum=1, maximum=65536,
+    )  # fmt: skip
+    cnn_widths: tuple = option(
+        ("64",), "Widths of a block of CNNs.", entries=int, minimum=1, maximum=65536, least=0
+    )
+    precisions: tuple = option(tuple(WITHIN), "Of products.", choices=tuple(WITHIN))
+    peers: bool = option(True, "Race the peers, too.")
+    steps: int = option(200, "Updates of an MLP; a CNN has a quarter.", minimum=4, maximum=10**6)
+    rounds: int = option(3, "Turns of everyone.", minimum=1, maximum=1000)
+    out: str = option("docs/record/bench", "Folder for the record.", folder="written")
 
 
 def on_gpu(race: Race, steps: int) -> Race:
@@ -48,7 +59,13 @@ def on_gpu(race: Race, steps: int) -> Race:
         return replace(contender, name=name, more=more, env={})
 
     seeds = race.case["seeds"]
-    chosen = [c for c in race.contenders if "one" not in c.name.replace("signdyn", "")]
+    has_torch = importlib.util.find_spec("torch") is not None
+    chosen = [
+        contender
+        for contender in race.contenders
+        if "one" not in contender.name.replace("signdyn", "")
+        and (has_torch or "torch" not in contender.packages)
+    ]
     return replace(
         race,
         id=race.id.replace("sweep", "gpu"),
@@ -62,42 +79,58 @@ def on_gpu(race: Race, steps: int) -> Race:
     )
 
 
-def main() -> None:
-    """Hold the races and write the record; exits with 2 where there is no GPU."""
+def prepare(config: Config) -> tuple[Config, str]:
+    """Return the options and the device's kind."""
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # all contenders share the card
     found = subprocess.run([sys.executable, "-c", KINDS], capture_output=True, text=True)
     platform, kind = [*found.stdout.strip().rpartition("\n")[2].split("|"), ""][:2]
-    if platform != "gpu":
-        print(f"error: JAX finds no GPU here, but {platform or 'nothing'}.", file=sys.stderr)
-        sys.exit(2)
-    races = [on_gpu(mlp_race(int(seeds), (0,) * 5), STEPS) for seeds in SEEDS.value]
-    races.append(on_gpu(cnn_race(64, (0,) * 4), STEPS // 4))
-    print(f"{len(races)} races on {kind}, a minute each", flush=True)
-    path = Path(OUT.value, "gpu.json")
+    if platform != config.platform:
+        raise UsageError(f"JAX finds no {config.platform} here, but {platform or 'nothing'}")
+    return config, kind
+
+
+def execute(plan: tuple[Config, str]) -> None:
+    """Measure, and write what there is after each race."""
+    config, kind = plan
+    races = [on_gpu(mlp_race(int(width), (0,) * 5), config.steps) for width in config.widths]
+    races += [
+        on_gpu(cnn_race(int(width), (0,) * 4), config.steps // 4) for width in config.cnn_widths
+    ]
+    content: dict[str, Any] = {
+        "command": "python -m scripts.bench.gpu",
+        "device": kind,
+        "machine": machine(),
+        "blocks": [],
+        "races": [],
+    }
+    path = Path(config.out, "gpu.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = []
+    env = {"JAX_PLATFORMS": "cpu"} if config.platform == "cpu" else {}
+
+    def tell(text: str) -> None:
+        print(f"  {text}", flush=True)
+
+    print(f"{len(races)} widths on {kind}", flush=True)
     for race in races:
         print(f"{race.id}: {race.case['seeds']} seeds", flush=True)
         try:
-            record = hold(
-                race, rounds=ROUNDS.value, tell=lambda text: print(f"  {text}", flush=True)
-            )
+            rows = measure_blocks(race, config.precisions, rounds=config.rounds, tell=tell, env=env)
+            content["blocks"] += rows
+            for row in rows:
+                tell(
+                    f"{row['precision']}: {row['steps_a_second'] / 1e3:,.0f} thousand steps/s, "
+                    f"{row['share_of_peak']['median']:.1%} of the peak, "
+                    f"{row['differs_from_cpu']:.1g} from a CPU"
+                )
+            if config.peers:
+                content["races"].append(hold(race, rounds=config.rounds, tell=tell))
         except (Disagreement, RuntimeError) as error:
-            print(f"  not held: {error}", flush=True)
-            continue
-        held.append(record)
-        for contender in record["contenders"]:
-            rate = record["units"] / contender["seconds"]
-            print(f"  {contender['name']}: {rate / 1e3:,.0f} thousand steps/s", flush=True)
-        content = {
-            "command": "python -m scripts.bench.gpu",
-            "device": kind,
-            "machine": machine(),
-            "races": held,
-        }
+            tell(f"not held: {error}")
         path.write_text(json.dumps(content, indent=1) + "\n")
     print(f"wrote {path}")
+    if wrong := [row for row in content["blocks"] if not row["agrees"]]:
+        sys.exit(f"{len(wrong)} of {len(content['blocks'])} blocks do not agree with a CPU's")
 
 
 if __name__ == "__main__":
-    start(main)
+    run(Config, {}, prepare, execute)

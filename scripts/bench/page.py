@@ -7,14 +7,21 @@ Reads docs/record/bench/*.json, which the commands named in the page write; prin
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments._cli import flag, option, start
+from experiments._cli import Options, option, run
 from scripts.bench.races import all_races
 
-RECORD = flag("record", option("docs/record/bench", "Folder of the record.", folder="read"))
-PAGE = flag("page", option("docs/benchmarks.md", "File to write."))
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Options):
+    """What is read and written."""
+
+    record: str = option("docs/record/bench", "Folder of the record.", folder="read")
+    page: str = option("docs/benchmarks.md", "File to write.")
+
 
 HEAD = """# Benchmarks
 
@@ -23,8 +30,8 @@ ratios only: all contenders of a race do the same work in the same minutes, in p
 own, taking turns; a ratio is the median over rounds with [the least, the most]. Before the clock
 starts their answers are compared; "differs" is the relative difference from ours in the 2-norm.
 The roof is what one float32 product of 2048 x 2048 matrices makes of the same cores in the same
-rounds. "First call" is what making, compiling and the first run take, relative to ours. Repeat
-with:
+rounds. "First call" is what making, compiling and the first run take, relative to ours. How cost
+grows with size is in [scaling](scaling.md). Repeat with:
 
 ```sh
 ./scripts/bench/setup.sh          # the peers, in .venv-bench and .venv-kfac
@@ -131,28 +138,6 @@ def read(folder: Path, name: str) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def scaling_text(content: Mapping[str, Any]) -> str:
-    """Return how cost grows: exponents beside those by count of operations, and the figure."""
-    rows = [("cost", "against", "from", "to", "exponent", "by count")]
-    for axis in content["axes"]:
-        sizes = axis["sizes"]
-        rows.append(
-            (axis["cost"], axis["size"], f"{sizes[0]:,}", f"{sizes[-1]:,}",
-             spread(axis["exponent"]), f"{axis['expected']:g}")
-        )  # fmt: skip
-    return "\n\n".join(
-        [
-            "## How cost grows",
-            f"`{content['command']}`. One size is varied at a time; the exponent is fitted over "
-            "the upper half of the sizes, median over rounds with [the least, the most]. Dashed: "
-            "the exponent by the count of operations, through the last point. Below it, what does "
-            "not grow still counts.",
-            table(rows),
-            "![Time against each size, log-log](record/bench/scaling.svg)",
-        ]
-    )
-
-
 def startup_text(content: Mapping[str, Any]) -> str:
     """Return what a user waits for before anything runs."""
     words = {
@@ -225,7 +210,6 @@ def gpu_text(content: Mapping[str, Any]) -> str:
 
 
 SECTIONS: Mapping[str, Callable[[Any], str]] = {
-    "scaling": scaling_text,
     "spectra_memory": memory_text,
     "startup": startup_text,
     "gpu": gpu_text,
@@ -243,12 +227,12 @@ def page_text(folder: Path) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def main() -> None:
+def execute(config: Config) -> None:
     """Write the page."""
-    path = Path(PAGE.value)
-    path.write_text(page_text(Path(RECORD.value)))
+    path = Path(config.page)
+    path.write_text(page_text(Path(config.record)))
     print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    start(main)
+    run(Config, {}, lambda config: config, execute)

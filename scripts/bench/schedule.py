@@ -148,39 +148,42 @@ def simulate(
 
 
 def draw(found: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Draw the time against the width of a block, where several widths were measured."""
+    """Draw time against the width of a block, and what failures add where blocks are long."""
     from signdyn.report.figures import panels
     from signdyn.report.style import look, restyle, save_figure
 
     device = max((one["on"] for one in found), key=[one["on"] for one in found].count)
-    curve = sorted(
-        (one for one in found if one["on"] == device and "CNN" not in one["networks"]),
-        key=lambda one: one["width"],
-    )
-    widths = [one["width"] for one in curve]
+    own = [one for one in found if one["on"] == device]
+    curve = [one for one in own if "CNN" not in one["networks"]]
+    longest = sorted(own, key=lambda one: one["block_seconds"])[-2:]
     looks = dict(zip(WAYS, map(look, ("raw", "flipped", "centered")), strict=True))
     with restyle():
-        titles = [f"failures x {worse}" for worse in TIMES_WORSE]
-        figure, axes = panels(1, len(TIMES_WORSE), height=2.2, titles=titles,
-                              ylabel="simulated hours", sharex=True, sharey=True)  # fmt: skip
-        for ax, worse in zip(axes.flat, TIMES_WORSE, strict=True):
-            none = [one["without_failures"] / 3600 for one in curve]
-            ax.loglog(widths, none, ls="--", lw=1.0, color="#8a8a8a", label="no failures")
-            for way, own in looks.items():
-                rows = [
-                    next(r for r in one["rows"] if (r["way"], r["times_worse"]) == (way, worse))
-                    for one in curve
-                ]
-                low, high = np.transpose([row["wall_5_95"] for row in rows]) / 3600
-                mean = [row["wall_seconds"] / 3600 for row in rows]
-                ax.fill_between(widths, low, high, color=own.color, alpha=0.2, lw=0)
-                ax.loglog(widths, mean, marker=own.marker, ms=3.5, lw=1.2, color=own.color,
-                          label=way)  # fmt: skip
-            ax.set_xticks(widths, [f"{width:,}" for width in widths], minor=False)
+        titles = ["no failures", *(_titled(one) for one in longest)]
+        figure, axes = panels(1, 3, height=2.4, titles=titles, ylabel="simulated hours",
+                              sharex=False, sharey=False)  # fmt: skip
+        first, *others = axes.flat
+        widths = [one["width"] for one in curve]
+        first.loglog(widths, [one["without_failures"] / 3600 for one in curve], marker="o", ms=3.5)
+        first.set_xticks(widths, [f"{width:,}" for width in widths], minor=False)
+        first.set_xlabel("replicas of a block")
+        for ax, one in zip(others, longest, strict=True):
+            for way, style in looks.items():
+                rows = [row for row in one["rows"] if row["way"] == way]
+                added = [row["wall_seconds"] / one["without_failures"] - 1 for row in rows]
+                ax.semilogx(TIMES_WORSE, added, marker=style.marker, ms=3.5, lw=1.2,
+                            color=style.color, label=way)  # fmt: skip
+            ax.set_xticks(TIMES_WORSE, [f"{worse:,}" for worse in TIMES_WORSE], minor=False)
+            ax.set_xlabel("failures / published rate")
+            ax.set_ylabel("time added, share")
+        others[0].legend(fontsize="x-small")
+        for ax in axes.flat:
             ax.minorticks_off()
-            ax.set_xlabel("replicas of a block")
-        axes.flat[0].legend(fontsize="x-small")
         save_figure(figure, folder, "schedule")
+
+
+def _titled(one: Mapping[str, Any]) -> str:
+    kind = "CNNs" if "CNN" in one["networks"] else "perceptrons"
+    return f"{one['width']:,} {kind} a block"
 
 
 def prepare(config: Config) -> tuple[Config, list[Scenario]]:
