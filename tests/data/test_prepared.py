@@ -201,4 +201,4 @@ def test_an_unknown_set_is_told_at_once_with_the_nearest_name(download, said):
     begun = time.monotonic()
     with pytest.raises(ValueError, match=said):
         load("tfds:kmnst", download=download)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60  # TFDS would try for 200 s
