@@ -13,6 +13,7 @@ from signdyn.data import DATASETS, load
 from signdyn.data.cifar import ARCHIVE
 from signdyn.data.fetching import PATIENCE
 from signdyn.data.idx_sets import IDX_SETS, STEMS
+from signdyn.handing import LARGE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "data_sets.md").read_text("utf-8")
@@ -62,6 +63,7 @@ def test_what_must_be_had_is_named():
 def test_chunks_and_bytes_are_those_of_the_code():
     assert f"`{inputs.ONE_PASS}` examples (`signdyn.inputs.ONE_PASS`)" in PAGE
     assert re.search(rf"`{inputs.CHUNK}`\s+\(`signdyn.inputs.CHUNK`\)", PAGE)
+    assert f"arrays of `{LARGE / 2**20:g}` MiB and more" in PAGE
     (left, right) = re.search(r"`([\d *]+) = (\d+)` bytes", PAGE).groups()
     numbers = [int(number) for number in left.split(" * ")]
     assert numbers[0] * numbers[1] * numbers[2] == int(right)
