@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from signdyn.wires import PATIENCE, Address, Line, free_port, listen
@@ -143,7 +143,8 @@ def _gather(
         raise PeersError(f"cannot listen at {address}: {error.strerror or error}") from error
     there: dict[int, Line] = {}
     told, begun = False, time.monotonic()
-    with server, selectors.DefaultSelector() as selector:
+    with server, selectors.DefaultSelector() as selector, ExitStack() as stack:
+        stack.callback(lambda: [line.close() for line in there.values()])
         selector.register(server, selectors.EVENT_READ, 0)
         while len(there) < count - 1:
             missing = [k for k in range(1, count) if k not in there]
@@ -162,7 +163,8 @@ def _gather(
                 elif there[key.data].hear() is None:  # gone again, and may come back
                     selector.unregister(key.fileobj)
                     there.pop(key.data).close()
-    port = free_port(address)
+        port = free_port(address)
+        stack.pop_all()
     for line in there.values():
         line.say(json.dumps({"begin": port}))
     return Peers(0, count, there, port)
@@ -221,17 +223,19 @@ def _arrive(
             wait([0])
             time.sleep(0.1)
             continue
-        line.say(json.dumps(hello))
-        while (words := line.hear()) is not None:
-            for word in words:
-                answer = _answer(word, address)
-                if "refused" in answer:
-                    raise PeersError(answer["refused"])
-                if "begin" in answer:
-                    return Peers(index, count, {0: line}, answer["begin"])
-            wait([k for k in range(1, count) if k != index])
-        line.close()  # process 0 has ended, and may come back
-        wait([0])
+        with ExitStack() as stack:
+            stack.callback(line.close)
+            line.say(json.dumps(hello))
+            while (words := line.hear()) is not None:
+                for word in words:
+                    answer = _answer(word, address)
+                    if "refused" in answer:
+                        raise PeersError(answer["refused"])
+                    if "begin" in answer:
+                        stack.pop_all()
+                        return Peers(index, count, {0: line}, answer["begin"])
+                wait([k for k in range(1, count) if k != index])
+        wait([0])  # process 0 has ended, and may come back
         time.sleep(0.1)
 
 

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -151,20 +152,32 @@ def relay(target: Address) -> Address:
                     near.close()
                     continue
                 far.settimeout(None)
-                for source, sink, ends in ((near, far, True), (far, near, False)):
-                    name = "relay"
-                    threading.Thread(
-                        target=_pump, args=(source, sink, ends), name=name, daemon=True
-                    ).start()
+                _start(_pass_on, near, far)
+                _start(_pass_back, far, near)
 
-    threading.Thread(target=serve, name="relay", daemon=True).start()
+    _start(serve)
     return Address("127.0.0.1", server.getsockname()[1])
 
 
-def _pump(source: socket.socket, sink: socket.socket, ends: bool) -> None:
+def _start(function: Callable[..., None], *args: socket.socket) -> None:
+    threading.Thread(target=function, args=args, name="relay", daemon=True).start()
+
+
+def _pass_on(near: socket.socket, far: socket.socket) -> None:
+    """Pass on what the near end says, and close both when it closes."""
+    _pump(near, far)
+    for one in (far, near):
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)  # wakes the other thread
+        one.close()
+
+
+def _pass_back(far: socket.socket, near: socket.socket) -> None:
+    """Pass back what the far end says; when it closes, the near one is not told."""
+    _pump(far, near)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(2**16):
             sink.sendall(data)
-    if ends:
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
