@@ -14,6 +14,9 @@ from signdyn.report.steps import Line, Panel, Steps, View, rounded
 
 ARMS = ("raw", "flipped", "centered")
 
+ONE_LOSS = "Raw and flipped have one loss at every step, to the bit, but not one sign coherence. "
+"""Said only of a run in which it is so."""
+
 NOT_RECORDED = (
     "Sign coherence and turning cosine are not shown: the cells of this run were written by a "
     "version that kept their means over the path alone. A run in a new folder has them."
@@ -29,9 +32,9 @@ def make_steps(results: Results) -> Steps:
     return Steps(
         title="Step through training",
         caption="Training with full batches: lines are medians over "
-        f"{len(results.seeds)} seeds, bands and brackets quartiles. Raw and flipped have one loss, "
-        "to the bit, and one path, but not one sign coherence. Sign coherence is that of the first "
-        f"layer's gradient at every {COHERENCE_EVERY}th step; the turning cosine is the mean over "
+        f"{len(results.seeds)} seeds, bands and brackets quartiles. "
+        f"{ONE_LOSS if _is_one_loss(chosen) else ''}Sign coherence is that of the first layer's "
+        f"gradient at every {COHERENCE_EVERY}th step; the turning cosine is the mean over "
         f"{RECORD_EVERY} turns; both until a seed reaches the target, and shown while half of the "
         "seeds have not.",
         views=views,
@@ -41,6 +44,14 @@ def make_steps(results: Results) -> Steps:
 
 Arm = tuple[str, str, xr.Dataset]
 """Name in the palette, label, and rows with dims (seed, ...)."""
+
+
+def _is_one_loss(views: Iterable[tuple[str, Sequence[Arm]]]) -> bool:
+    """Return whether flipped has the losses of raw in every view of both, and there is one."""
+    losses = [{arm: _losses(rows) for arm, _, rows in arms} for _, arms in views]
+    both = [view for view in losses if {"raw", "flipped"} <= view.keys()]
+    same = (np.array_equal(view["raw"], view["flipped"], equal_nan=True) for view in both)
+    return bool(both) and all(same)
 
 
 def _at_best(results: Results, activation: str) -> tuple[str, list[Arm]]:

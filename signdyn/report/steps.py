@@ -172,8 +172,10 @@ def _faults(content: Any) -> Iterator[str]:
                     count += len(line[name])
         for place in view["maps"].values():
             yield from _shape(place, {"box": list, "contours": list, "minimum": list}, "map")
-            yield from _numbers(place["box"], 4, "map.box")
-            yield from _numbers(place["minimum"], 2, "map.minimum")
+            for name, length in (("box", 4), ("minimum", 2)):
+                yield from _numbers(place[name], length, f"map.{name}")
+                if None in place[name]:
+                    yield f"map.{name}, which is not all defined"
             for contour in place["contours"]:
                 yield from _numbers(contour, None, "map.contours")
                 count += len(contour)

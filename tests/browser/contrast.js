@@ -6,7 +6,8 @@ const channels = (color) => {
   const scale = color.startsWith("color(") ? 255 : 1;
   return [...numbers.slice(0, 3).map((value) => value * scale), numbers[3] ?? 1];
 };
-const over = ([r, g, b, a], ground) => [r, g, b].map((value, place) => value * a + ground[place] * (1 - a));
+const over = ([r, g, b, a], ground) =>
+  [r, g, b].map((value, place) => value * a + ground[place] * (1 - a));
 const luminance = (color) => {
   const [r, g, b] = color.map((value) => {
     const share = value / 255;
@@ -45,6 +46,6 @@ while (walker.nextNode()) {
   const [low, high] = [luminance(over(ink, ground)), luminance(ground)].sort((a, b) => a - b);
   const contrast = (high + 0.05) / (low + 0.05);
   if (contrast < 4.5)
-    faint.push([node.data.trim().slice(0, 40), contrast.toFixed(2), isDrawn ? style.fill : style.color, ground.join()]);
+    faint.push([node.data.trim().slice(0, 40), contrast.toFixed(2), ink.join(), ground.join()]);
 }
 return { count, faint };

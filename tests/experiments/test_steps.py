@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from experiments._path_probe import COHERENCE_EVERY, between_records, path_probe
-from experiments._sign_flip.steps import _updates
+from experiments._sign_flip.steps import _is_one_loss, _updates
 from experiments._two_weights.steps import _walk
 from signdyn.probes import Observation
 
@@ -69,6 +69,18 @@ def test_means_so_far_give_back_what_each_record_saw(reached):
         np.testing.assert_allclose(found_cosine[record], expected, atol=3e-6)
         expected = coherence[EVERY * record] if len(steps) else np.nan
         np.testing.assert_allclose(found_coherence[record], expected, atol=3e-6)
+
+
+def test_that_raw_and_flipped_have_one_loss_is_said_only_where_it_is_so():
+    def view(*arms):
+        return "label", [
+            (arm, arm, xr.Dataset({"loss": (("seed", "step"), loss)})) for arm, loss in arms
+        ]
+
+    one, other = np.array([[1.0, np.nan]]), np.array([[1.0, np.nextafter(1.0, 2.0)]])
+    assert _is_one_loss([view(("raw", one), ("flipped", one.copy())), view(("raw", other))])
+    assert not _is_one_loss([view(("raw", one), ("flipped", other))])
+    assert not _is_one_loss([view(("raw", one))])
 
 
 def test_a_walk_has_the_cosine_of_every_turn_and_none_at_its_ends():

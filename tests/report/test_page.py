@@ -5,6 +5,7 @@ import json
 import re
 import tempfile
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -151,6 +152,14 @@ def test_the_page_loads_nothing(results):
     assert not {tag for tag, _ in page.elements} & {"img", "link", "iframe", "object", "base"}
     policy = next(value for value in page.values("content") if "default-src" in value)
     assert policy.startswith("default-src 'none'")
+
+
+def test_every_file_of_style_and_script_is_in_the_page(results):
+    text = write_page(results).path.read_text()
+    files = list(resources.files("signdyn.report").joinpath("web").iterdir())
+    assert len(files) > 10
+    for file in files:
+        assert file.read_text(encoding="utf-8") in text, file.name
 
 
 def test_text_from_the_results_is_escaped_everywhere(tmp_path):

@@ -81,6 +81,7 @@ def test_a_wrong_type_anywhere_is_found(folder):
         (lambda views: views[0]["panels"][0]["lines"][0]["low"].pop(), "line.low"),
         (lambda views: views[1]["walks"][0].update(map="other"), "walk.map"),
         (lambda views: views[1]["walks"][0]["points"].pop(), "walk.points"),
+        (lambda views: views[1]["maps"]["m"].update(minimum=[0, None]), "map.minimum"),
         (lambda views: views[1].update(walks=[]), "view, which is empty"),
         (lambda views: views[1]["walks"][0].update(points=[], loss=[], turns=[]), "walk.loss"),
         (lambda views: views[1]["maps"]["m"]["contours"].append([0] * 300), "size"),

@@ -2,7 +2,8 @@
 
 function setUpClaims(filter) {
   // toggle events do not bubble
-  document.querySelector(".verdicts").addEventListener("toggle", (event) => complete(event.target), true);
+  const table = document.querySelector(".verdicts");
+  table.addEventListener("toggle", (event) => complete(event.target), { capture: true });
 
   const reveal = () => {
     const [name, query] = decoded(location.hash.slice(1)).split(/\?(.*)/s);
@@ -39,7 +40,8 @@ function complete(details) {
   if (values) showSeeds(values);
   const link = details.querySelector("a.figure:not(.shown)");
   if (details.classList.contains("bare")) return;
-  const plate = link && document.getElementById(decoded(link.hash.slice(1)))?.querySelector(".plate");
+  const figure = link && document.getElementById(decoded(link.hash.slice(1)));
+  const plate = figure?.querySelector(".plate");
   const svg = plate?.querySelector("svg");
   if (!svg) return;
   link.classList.add("shown");

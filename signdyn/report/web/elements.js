@@ -15,6 +15,30 @@ function filled(made, attributes, children) {
   return made;
 }
 
+// How an arm is drawn: color, dashes and width, as in all figures.
+function strokeOf([color, dash, width]) {
+  return {
+    stroke: color,
+    "stroke-width": width,
+    "stroke-dasharray": dash.map((length) => length * width).join(" "),
+  };
+}
+
+// Where a pointer is, in the units of a drawing, and which of some points lies nearest to it.
+function pointerIn(svg, event) {
+  const frame = svg.getBoundingClientRect();
+  const { width, height } = svg.viewBox.baseVal;
+  return [
+    ((event.clientX - frame.left) / frame.width) * width,
+    ((event.clientY - frame.top) / frame.height) * height,
+  ];
+}
+
+function nearest(points, [x, y]) {
+  const far = points.map((point) => (point ? Math.hypot(point[0] - x, point[1] - y) : Infinity));
+  return far.indexOf(Math.min(...far));
+}
+
 function written(value, digits = 4) {
   if (value === null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);

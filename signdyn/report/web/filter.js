@@ -9,11 +9,15 @@ function setUpFilter() {
   const rows = groups.flatMap((group) => [...group.rows].filter((row) => row.dataset.verdict));
   const home = new Map(rows.map((row) => [row, row.parentElement]));
   const summaries = new Map(rows.map((row) => [row, row.querySelector("summary")]));
-  const words = new Map(rows.map((row) => [row, `${row.id} ${summaries.get(row).textContent}`.toLowerCase()]));
-  for (const [row, summary] of summaries) summary.dataset.of = row.id.split("/")[0];
+  const words = new Map();
+  for (const [row, summary] of summaries) {
+    words.set(row, `${row.id} ${summary.textContent}`.toLowerCase());
+    summary.dataset.of = row.id.split("/")[0];
+  }
   const byVerdict = VERDICTS.map((verdict) => {
     const title = element("th", { colspan: 5, scope: "rowgroup", role: "rowheader" }, verdict);
-    return element("tbody", { role: "rowgroup" }, element("tr", { class: "group", role: "row" }, title));
+    const head = element("tr", { class: "group", role: "row" }, title);
+    return element("tbody", { role: "rowgroup" }, head);
   });
   let sorted = "experiment";
 

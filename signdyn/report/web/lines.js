@@ -9,7 +9,9 @@ function linesOf(view, looks) {
     stage.append(element("h4", {}, `${panel.label}, by step`), box);
     return { panel, box };
   });
-  stage.append(element("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": "Values at this step" }, table));
+  const label = "Values at this step";
+  const frame = { class: "scroll-x", tabindex: 0, role: "region", "aria-label": label };
+  stage.append(element("div", frame, table));
 
   let choose = () => {};
   const draw = () => {
@@ -37,29 +39,31 @@ function chartOf({ panel, box }, looks, last, choose) {
   const points = (numbers) => numbers.map((value, place) =>
     value === null ? null : [x.place(panel.steps[place]).toFixed(1), y.place(value).toFixed(1)]);
   const svg = drawn("svg", {
-    viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `${panel.label} over steps`,
+    viewBox: `0 0 ${width} ${height}`,
+    height,
+    role: "img",
+    "aria-label": `${panel.label} over steps`,
   });
+  const label = (tick, x, y, anchor) =>
+    svg.append(drawn("text", { x, y, "text-anchor": anchor }, written(tick)));
   for (const tick of y.ticks) {
-    const at = y.place(tick).toFixed(1);
-    svg.append(drawn("path", { class: "rule", d: `M${left} ${at}H${right}` }));
-    svg.append(drawn("text", { x: left - 6, y: Number(at) + 4, "text-anchor": "end" }, written(tick)));
+    const at = y.place(tick);
+    svg.append(drawn("path", { class: "rule", d: `M${left} ${at.toFixed(1)}H${right}` }));
+    label(tick, left - 6, at + 4, "end");
   }
-  for (const tick of x.ticks)
-    svg.append(drawn("text", { x: x.place(tick), y: height - 6, "text-anchor": "middle" }, written(tick)));
+  for (const tick of x.ticks) label(tick, x.place(tick), height - 6, "middle");
   svg.append(drawn("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }));
   for (const line of panel.lines) {
-    const [color, dash, weight] = looks[line.arm] ?? looks.neutral;
-    svg.append(drawn("path", { d: bandOf(points(line.low), points(line.high)), fill: color, opacity: 0.16 }));
-    svg.append(drawn("path", {
-      d: pathOf(points(line.middle)), fill: "none", stroke: color, "stroke-width": weight,
-      "stroke-dasharray": dash.map((length) => length * weight).join(" "),
-    }));
+    const look = looks[line.arm] ?? looks.neutral;
+    const band = bandOf(points(line.low), points(line.high));
+    svg.append(drawn("path", { d: band, fill: look[0], opacity: 0.16 }));
+    const d = pathOf(points(line.middle));
+    svg.append(drawn("path", { d, fill: "none", ...strokeOf(look) }));
   }
   const cursor = drawn("path", { class: "cursor" });
   svg.append(cursor);
   svg.addEventListener("pointermove", (event) => {
-    const frame = svg.getBoundingClientRect();
-    const share = (((event.clientX - frame.left) / frame.width) * width - left) / (right - left);
+    const share = (pointerIn(svg, event)[0] - left) / (right - left);
     choose(Math.round(Math.min(Math.max(share, 0), 1) * last));
   });
   box.replaceChildren(svg);
@@ -82,19 +86,20 @@ function bandOf(low, high) {
     if (pair) runs.at(-1).push(pair);
     else runs.push([]);
   }
-  return runs.filter((run) => run.length).map((run) =>
-    `M${run.map(([point]) => point.join(" ")).join("L")}L${run.reverse().map(([, point]) => point.join(" ")).join("L")}Z`).join("");
+  return runs.filter((run) => run.length).map((run) => {
+    const back = [...run].reverse();
+    return `${pathOf([...run.map(([point]) => point), ...back.map(([, point]) => point)])}Z`;
+  }).join("");
 }
 
 // A quantity that is not recorded at every step keeps its last value.
 function readings(panels, looks, step) {
-  const arms = new Map(panels.flatMap((panel) => panel.lines.map((line) => [line.label, line.arm])));
+  const lines = panels.flatMap((panel) => panel.lines);
+  const arms = new Map(lines.map((line) => [line.label, line.arm]));
   const head = ["", ...panels.map((panel) => panel.label)];
   const rows = [...arms].map(([label, arm]) => {
-    const [color, dash, weight] = looks[arm] ?? looks.neutral;
-    const swatch = drawn("svg", { class: "swatch", width: 26, height: 8, style: "width:26px" }, drawn("path", {
-      d: "M0 4H26", stroke: color, "stroke-width": weight, "stroke-dasharray": dash.map((length) => length * weight).join(" "),
-    }));
+    const sample = drawn("path", { d: "M0 4H26", ...strokeOf(looks[arm] ?? looks.neutral) });
+    const swatch = drawn("svg", { class: "swatch", viewBox: "0 0 26 8" }, sample);
     const cells = panels.map((panel) => {
       const line = panel.lines.find((other) => other.label === label);
       const place = panel.steps.findLastIndex((recorded) => recorded <= step);

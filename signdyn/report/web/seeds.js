@@ -37,9 +37,10 @@ function strip(data, values, seen, cells, tell) {
     return [left, row];
   });
   const floor = 14 + 7 * Math.min(rows.length, 8);
-  const dots = at.map(([left, row]) =>
-    drawn("circle", { cx: left.toFixed(1), cy: floor - 8 - 7 * (row % 8), r: 3 }));
-  const line = (kind, value) => drawn("path", { class: kind, d: `M${x(value).toFixed(1)} 2V${floor}` });
+  const centers = at.map(([left, row]) => [left, floor - 8 - 7 * (row % 8)]);
+  const dots = centers.map(([cx, cy]) => drawn("circle", { cx: cx.toFixed(1), cy, r: 3 }));
+  const line = (kind, value) =>
+    drawn("path", { class: kind, d: `M${x(value).toFixed(1)} 2V${floor}` });
   const svg = drawn("svg", {
     class: "strip", viewBox: `0 0 520 ${floor + 18}`, tabindex: 0, role: "slider",
     "aria-label": "Values of the seeds, in ascending order",
@@ -66,13 +67,7 @@ function strip(data, values, seen, cells, tell) {
     svg.setAttribute("aria-valuenow", Math.max(order, 0) + 1);
     svg.setAttribute("aria-valuetext", reading.textContent);
   };
-  svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect();
-    const left = ((event.clientX - box.left) / box.width) * 520;
-    const top = ((event.clientY - box.top) / box.height) * (floor + 18);
-    const far = dots.map((dot) => Math.hypot(dot.getAttribute("cx") - left, dot.getAttribute("cy") - top));
-    choose(far.indexOf(Math.min(...far)));
-  });
+  svg.addEventListener("pointermove", (event) => choose(nearest(centers, pointerIn(svg, event))));
   svg.addEventListener("pointerleave", () => choose(-1));
   svg.addEventListener("blur", () => choose(-1));
   svg.addEventListener("focus", () => choose(0));

@@ -7,12 +7,15 @@ function setUpStepper(figure) {
   const { views, looks } = JSON.parse(figure.dataset.steps);
   if (!views.length) return;
   const title = figure.querySelector("h3").textContent;
-  const slider = element("input", { type: "range", min: 0, value: 0, "aria-label": `Step, ${title}` });
+  const range = { type: "range", min: 0, value: 0, "aria-label": `Step, ${title}` };
+  const slider = element("input", range);
   const counter = element("output");
   const play = element("button", { type: "button", class: "play" }, "Play");
-  const select = element("select", {}, ...views.map((view, place) => element("option", { value: place }, view.label)));
+  const options = views.map((view, place) => element("option", { value: place }, view.label));
+  const select = element("select", {}, ...options);
   const choice = element("label", {}, "View ", select);
-  const controls = element("div", { class: "controls" }, play, element("label", { class: "slide" }, "Step ", slider), counter);
+  const slide = element("label", { class: "slide" }, "Step ", slider);
+  const controls = element("div", { class: "controls" }, play, slide, counter);
   if (views.length > 1) controls.prepend(choice);
   const stage = figure.querySelector(".stage");
   stage.before(controls);

@@ -2,7 +2,8 @@
 
 function walksOf(view, looks) {
   let choose = () => {};
-  const walks = view.walks.map((walk) => walkOf(walk, view.maps[walk.map], looks, (step) => choose(step)));
+  const walks = view.walks.map((walk) =>
+    walkOf(walk, view.maps[walk.map], looks, (step) => choose(step)));
   return {
     node: element("div", { class: "walks" }, ...walks.map((walk) => walk.node)),
     last: Math.max(...view.walks.map((walk) => walk.loss.length - 1)),
@@ -25,17 +26,22 @@ function walkOf(walk, map, looks, choose) {
   const [[goalX, goalY]] = pairs(map.minimum);
   const way = drawn("path", { class: "way", stroke: color });
   const here = drawn("circle", { r: 4, fill: color });
-  const svg = drawn("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Path of ${walk.label}` },
-    ...map.contours.map((contour) => drawn("path", { class: "contour", d: pathOf(pairs(contour)) })),
+  const contours = map.contours.map((line) => pathOf(pairs(line))).join("");
+  const svg = drawn("svg", {
+    viewBox: `0 0 ${size} ${size}`,
+    role: "img",
+    "aria-label": `Path of ${walk.label}`,
+  });
+  svg.append(
+    drawn("path", { class: "contour", d: contours }),
     drawn("path", { class: "ahead", stroke: color, d: pathOf(points) }),
     drawn("path", { class: "cursor", d: `M${goalX - 5} ${goalY}h10M${goalX} ${goalY - 5}v10` }),
-    way, here);
+    way,
+    here,
+  );
   const reading = element("p");
   svg.addEventListener("pointermove", (event) => {
-    const frame = svg.getBoundingClientRect();
-    const at = [((event.clientX - frame.left) / frame.width) * size, ((event.clientY - frame.top) / frame.height) * size];
-    const far = points.map((point) => (point ? Math.hypot(point[0] - at[0], point[1] - at[1]) : Infinity));
-    choose(far.indexOf(Math.min(...far)));
+    choose(nearest(points, pointerIn(svg, event)));
   });
   const show = (step) => {
     const place = Math.min(step, points.length - 1);
@@ -45,8 +51,12 @@ function walkOf(walk, map, looks, choose) {
       here.setAttribute("cx", points[place][0]);
       here.setAttribute("cy", points[place][1]);
     }
-    reading.textContent = `step ${place} of ${points.length - 1}: loss ${written(walk.loss[place])} nat, ` +
-      `cosine of the turn ${written(walk.turns[place], 2)}, next update ${signsOf(walk.points, place)}. ${walk.note}`;
+    const facts = [
+      `step ${place} of ${points.length - 1}: loss ${written(walk.loss[place])} nat`,
+      `cosine of the turn ${written(walk.turns[place], 2)}`,
+      `next update ${signsOf(walk.points, place)}`,
+    ];
+    reading.textContent = `${facts.join(", ")}. ${walk.note}`;
   };
   return { node: element("div", {}, element("h4", {}, walk.label), svg, reading), show };
 }
