@@ -86,6 +86,50 @@ def test_a_hold_that_is_dropped_lets_other_processes_in(tmp_path):
     assert subprocess.run(command, check=True, **options).stdout == b"held\n"
 
 
+JOIN = HOLD.replace("hold_folder(Path(sys.argv[1]))", "hold_folder(Path(sys.argv[1]), shared=True)")
+
+
+def asked(folder, script):
+    """Return how another process that asks for the folder ends: what it says, its error."""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=b"",
+        capture_output=True,
+        check=False,
+    )
+    return ended.stdout, ended.stderr
+
+
+def test_a_shared_hold_lets_the_runs_other_processes_in_and_no_other_run(tmp_path):
+    hold = hold_folder(tmp_path)
+    assert b"another run works" in asked(tmp_path, JOIN)[1]  # not shared yet
+    hold.share()
+    assert asked(tmp_path, JOIN)[0] == b"held\n"
+    assert b"another run works" in asked(tmp_path, HOLD)[1]
+    hold.release()
+    assert asked(tmp_path, HOLD)[0] == b"held\n"
+
+
+def test_while_one_of_a_runs_processes_is_there_the_folder_is_not_free(tmp_path):
+    first = hold_folder(tmp_path)
+    first.share()
+    signed = (tmp_path / LOCK_NAME).read_text()
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOIN, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"held\n"
+    first.release()
+    assert (tmp_path / LOCK_NAME).read_text() == signed  # the first process's name stays
+    with pytest.raises(RecordsError, match=f"process {os.getpid()} on"):
+        hold_folder(tmp_path)
+    process.communicate(b"")
+    assert hold_folder(tmp_path).is_exclusive
+
+
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_folder_that_was_removed_or_replaced_is_noticed(tmp_path, is_replaced):
     folder = tmp_path / "run"

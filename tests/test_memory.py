@@ -11,7 +11,7 @@ from jax import lax
 from signdyn import memory
 from signdyn.data import load
 from signdyn.likelihoods import categorical
-from signdyn.memory import free_bytes, peak_bytes
+from signdyn.memory import calls_in_flight, free_bytes, peak_bytes
 from signdyn.models.mlp import MLP
 from signdyn.sweeps import block_program
 from signdyn.training import Hyper, Structure, make_train_fn
@@ -109,6 +109,16 @@ def test_a_control_group_that_leaves_less_decides(monkeypatch):
     assert there > 0
     monkeypatch.setattr(memory, "_group_limits", lambda: iter([12345]))
     assert free_bytes(jax.devices("cpu")[0]) == 12345
+
+
+def test_as_many_calls_are_in_flight_as_there_is_memory_for_their_results():
+    # 4 kB in, 8 kB within, 4 kB out: 16 kB at its peak, and 8 kB for each call that waits
+    traced = jax.make_jaxpr(lambda x: (x * x) @ (x + x))(np.zeros((32, 32), np.float32))
+    assert peak_bytes(traced) == 16384
+    fits = [calls_in_flight(traced, free, 3) for free in (0, 16384, 24575, 24576, 32768, 10**9)]
+    assert fits == [1, 1, 1, 2, 3, 3]
+    assert calls_in_flight(traced, None, 3) == 2
+    assert calls_in_flight(traced, None, 1) == 1
 
 
 def test_an_array_of_keys_has_a_size():

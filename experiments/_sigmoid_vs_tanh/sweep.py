@@ -16,7 +16,7 @@ QUESTION = (
 def run_sweeps(plan: Plan) -> None:
     """Run every descent that is not yet on disk."""
     session = plan.session
-    if plan.request is not None:
+    if plan.request is not None and session.team.is_first:
         _tell(plan.request, plan.config.seeds)
     with session.precision():
         jobs = Jobs(plan)
