@@ -9,9 +9,10 @@ import pytest
 import xarray as xr
 
 from experiments._path_probe import COHERENCE_EVERY, between_records, path_probe
-from experiments._sign_flip.steps import _is_one_loss, _updates
+from experiments._sign_flip.steps import _is_one_loss, _updates, make_steps
 from experiments._two_weights.steps import _walk
 from signdyn.probes import Observation
+from signdyn.report.steps import Steps
 
 EVERY, RECORDS = 4, 6
 
@@ -92,3 +93,36 @@ def test_a_walk_has_the_cosine_of_every_turn_and_none_at_its_ends():
     assert len(walk.loss) == len(walk.turns) == len(walk.points) // 2
     alone = SimpleNamespace(**{**vars(view), "path": path[:1], "loss": np.zeros(1)})
     assert _walk(alone).turns == [None]  # type: ignore[arg-type]
+
+
+def made(*names: str) -> Steps:
+    """Steps of a run with two seeds whose cells hold these readings."""
+    dims = {
+        "coherence_so_far": ("seed", "record", "layer"),
+        "turning_cosine_so_far": ("seed", "record"),
+    }
+    sizes = {"seed": 2, "record": 2, "layer": 1, "step": 8}
+    readings = {name: (dims[name], np.full([sizes[d] for d in dims[name]], 0.5)) for name in names}
+    rows = xr.Dataset({"loss": (("seed", "step"), np.ones((2, 8))), **readings})
+    rows = rows.expand_dims("variant").assign_coords(learning_rate=("variant", [0.5]))
+    results = SimpleNamespace(
+        plan=SimpleNamespace(activations=("relu",), target_loss=0.1),
+        seeds=[0, 1],
+        part=lambda name: rows,
+        rows=lambda *names, rule="ladder": rows,
+        steps=lambda *names: np.array([[7.0, 7.0]]),
+    )
+    return make_steps(results)  # type: ignore[arg-type]
+
+
+def test_what_older_cells_do_not_hold_is_absent_and_the_page_says_why():
+    new, old = made("coherence_so_far", "turning_cosine_so_far"), made()
+    assert [len(view.panels) for view in new.views] == [3, 3]
+    assert [len(view.panels) for view in old.views] == [1, 1]
+    assert new.absent == ()
+    (reason,) = old.absent
+    assert "Sign coherence and turning cosine are not shown" in reason
+    coherence = new.views[0].panels[1]
+    assert coherence.steps == [0, 4]
+    assert coherence.lines[0].middle == [0.5, 0.5]
+    assert new.views[0].label == "relu, best rates (raw 0.5, flipped 0.5, centered 0.5)"
