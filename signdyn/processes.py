@@ -112,6 +112,8 @@ def join(
         str(runtime if index == 0 else relay(runtime)),
         count,
         index,
+        # or JAX, under Slurm, keeps a process to one of the devices that it sees
+        cluster_detection_method="deactivate",
         coordinator_bind_address=str(runtime) if address.is_loopback else None,
     )
     jax.local_devices()  # backends tell each other of their devices when they are made
