@@ -1,7 +1,7 @@
 """Submits experiments to Slurm as an array: a task an experiment, queued again when it is stopped.
 
     python -m scripts.launch_slurm --partition=gpu --gpus=1 -- --preset=paper --out=results
-    python -m scripts.launch_slurm --experiments=sign_flip --nodes=2 --processes_per_node=4 --gpus=4
+    python -m scripts.launch_slurm --experiments=sign_flip --nodes=2 --gpus=4 --partition=gpu
     python -m scripts.launch_slurm --dry_run -- --preset=paper     the script, nothing is submitted
     python -m scripts.launch_slurm --cluster=local -- --seeds=4    on this machine, one by one
 
@@ -47,12 +47,12 @@ class Config(Options):
         (), "More of sbatch's options, as qos=long,constraint=a100.", least=0, most=64
     )
     time_minutes: int = option(240, "Limit of a task.", minimum=1, maximum=10**6)
-    gpus: int = option(0, "GPUs of a node.", minimum=0, maximum=64)
+    gpus: int = option(0, "GPUs of a process.", minimum=0, maximum=64)
     cpus: int = option(2, "CPU cores of a process.", minimum=1, maximum=1024)
     memory_gb: int = option(0, "Memory of a node; 0 for the cluster's default.", minimum=0)
     nodes: int = option(1, "Machines of an experiment.", minimum=1, maximum=10_000)
     processes_per_node: int = option(
-        1, "Processes of a machine, one a GPU, say.", minimum=1, maximum=1024
+        1, "Processes of a machine; one can use all of its GPUs.", minimum=1, maximum=1024
     )
     at_once: int = option(
         0,
@@ -98,6 +98,10 @@ def prepare(config: Config, words: Sequence[str] = ()) -> Plan:
         )
     if config.cluster == "local" and config.nodes > 1:
         raise UsageError(f"--nodes must be 1 with --cluster=local, got {config.nodes}")
+    if config.cluster == "local" and config.gpus and config.processes > 1:
+        raise UsageError(
+            "--processes_per_node must be 1 with --cluster=local and --gpus: one process uses all"
+        )
     if config.cluster == "local" and config.dry_run:
         raise UsageError("--dry_run prints what sbatch would get, and --cluster=local needs none")
     _sbatch_options(config)
@@ -149,13 +153,12 @@ def _slurm_executor(config: Config, *, is_dry: bool = False) -> Any:
         def affinity(cls) -> int:
             return 2
 
-    is_together = config.processes > 1
     kind = DryExecutor if is_dry else SlurmExecutor
     executor = kind(Path(config.logs).resolve(), max_num_timeout=config.requeues)
     optional = {
         "partition": config.partition,
         "account": config.account,
-        "gpus_per_node": config.gpus,
+        "gpus_per_task": config.gpus,
         "mem": f"{config.memory_gb}GB" if config.memory_gb else "",
         "array_parallelism": config.at_once,
     }
@@ -167,8 +170,7 @@ def _slurm_executor(config: Config, *, is_dry: bool = False) -> Any:
         cpus_per_task=config.cpus,
         signal_delay_s=SIGNAL_SECONDS,
         stderr_to_stdout=True,
-        # srun does not take it from sbatch since Slurm 22.05
-        srun_args=[f"--cpus-per-task={config.cpus}", *(["--kill-on-bad-exit=1"] * is_together)],
+        srun_args=_srun_options(config),
         additional_parameters={
             # after a machine died or the job was preempted
             "requeue": True,
@@ -178,6 +180,16 @@ def _slurm_executor(config: Config, *, is_dry: bool = False) -> Any:
         **{name: value for name, value in optional.items() if value},
     )
     return executor
+
+
+def _srun_options(config: Config) -> list[str]:
+    """Return what srun is told: since Slurm 22.05 it does not take all of it from sbatch."""
+    options = [f"--cpus-per-task={config.cpus}"]
+    if config.gpus:
+        options.append(f"--gpus-per-task={config.gpus}")  # binds each process to its own
+    if config.processes > 1:
+        options.append("--kill-on-bad-exit=1")
+    return options
 
 
 def _run_here(plan: Plan) -> None:

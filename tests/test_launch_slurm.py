@@ -32,7 +32,7 @@ def test_the_array_has_a_task_an_experiment_and_is_queued_again(tmp_path):
     lines = lines_of(config)
     assert f"#SBATCH --array=0-{NUM - 1}%{NUM}" in lines
     for option in ("requeue", "signal=USR2@90", "open-mode=append", "time=90", "partition=gpu",
-                   "gpus-per-node=1", "ntasks-per-node=1"):  # fmt: skip
+                   "gpus-per-task=1", "ntasks-per-node=1"):  # fmt: skip
         assert f"#SBATCH --{option}" in lines
     assert f"#SBATCH --chdir={os.getcwd()}" in lines
     assert not any("account" in line or "--mem" in line for line in lines)
@@ -41,15 +41,17 @@ def test_the_array_has_a_task_an_experiment_and_is_queued_again(tmp_path):
 
 def test_an_experiment_on_several_machines_is_one_job_of_their_processes(tmp_path):
     config = Config(
-        nodes=2, processes_per_node=4, gpus=4, memory_gb=64, at_once=3, logs=str(tmp_path),
+        nodes=2, processes_per_node=4, gpus=1, memory_gb=64, at_once=3, logs=str(tmp_path),
         sbatch=("qos=long", "exclusive", "wckey=signs"),
     )  # fmt: skip
     lines = lines_of(config, 1)
-    for option in ("nodes=2", "ntasks-per-node=4", "gpus-per-node=4", "mem=64GB", "qos=long",
+    for option in ("nodes=2", "ntasks-per-node=4", "gpus-per-task=1", "mem=64GB", "qos=long",
                    "exclusive", "wckey=signs"):  # fmt: skip
         assert f"#SBATCH --{option}" in lines
     assert not any("--array" in line for line in lines)
-    assert any("--kill-on-bad-exit=1" in line for line in lines)
+    (srun,) = (line for line in lines if line.startswith("srun "))
+    assert "--kill-on-bad-exit=1" in srun
+    assert "--gpus-per-task=1" in srun
     assert f"#SBATCH --array=0-{NUM - 1}%3" in lines_of(config)
 
 
@@ -77,6 +79,7 @@ def test_the_processes_of_an_experiment_find_each_other(monkeypatch):
         ({"experiments": ("all", "centering")}, [], "all or names"),
         ({"sbatch": ("=3",)}, [], "name=value"),
         ({"cluster": "local", "nodes": 2}, [], "--nodes must be 1"),
+        ({"cluster": "local", "gpus": 1, "processes_per_node": 2}, [], "one process uses all"),
         ({"cluster": "local", "dry_run": True}, [], "--dry_run prints"),
         ({"dry_run": False}, [], "no srun here"),
     ],
