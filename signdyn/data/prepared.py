@@ -185,14 +185,14 @@ def open_prepared(folder: Path) -> Prepared:
         if missing := [split for split in SPLITS if split not in builder.info.splits]:
             raise ValueError(
                 f"the splits train and test are needed, and {' and '.join(missing)} is not among "
-                f"{', '.join(builder.info.splits) or 'none'}"
+                f"{', '.join(sorted(builder.info.splits)) or 'none'}"
             )
         features = builder.info.features
         keys = builder.info.supervised_keys or ("image", "label")
         if len(keys) != 2 or not all(isinstance(k, str) and k in features for k in keys):
             raise ValueError(
                 "an input and a class are needed, called image and label or named by "
-                f"supervised_keys, and its features are {', '.join(features)}"
+                f"supervised_keys, and its features are {', '.join(sorted(features))}"
             )
         _check_input(tfds, keys[0], features[keys[0]])
         _check_label(tfds, keys[1], features[keys[1]])
