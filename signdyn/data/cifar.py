@@ -71,7 +71,8 @@ def restore_cifar(prepared: Prepared) -> Dataset:
         ValueError: If numbers are missing.
     """
     if "id" not in prepared.features:
-        raise ValueError(f"its features lack the id, they are {', '.join(sorted(prepared.features))}")
+        found = ", ".join(sorted(prepared.features))
+        raise ValueError(f"its features lack the id, they are {found}")
     arrays = []
     for split in SPLITS:
         x, y, found = prepared.read(split, "id")
