@@ -5,6 +5,7 @@ in the same order, so that it is bitwise the same on every machine; the files ar
 Nothing is downloaded unless that is asked for. May import NumPy and nothing of signdyn above types.
 """
 
+import os
 import types
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -91,7 +92,7 @@ def load_known(name: str, data_dir: Path | None, *, download: bool) -> Dataset:
     install = f"install them (Debian: apt install {known.package}), " if known.package else ""
     url = registered(name)[known.files[0]].url.rpartition("/")[0]
     places = dict.fromkeys((*known.folders(data_dir), *data_folders(data_dir)))
-    looked = tuple(place for place in places if place.is_dir() or place == data_dir)
+    looked = tuple(place for place in places if os.path.isdir(place) or place == data_dir)
     raise ValueError(
         f"{name}: its files are not there; {install}put {', '.join(known.files)} of {url} into "
         "a folder and name that with data_dir, or ask for a download (looked in "

@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -98,7 +99,7 @@ def _versions(folder: Path, wanted: Wanted) -> list[Path]:
         for path in _folders_in(folder)
         if _VERSION.fullmatch(path.name)
         and wanted.version in (None, path.name)
-        and (path / "dataset_info.json").is_file()
+        and os.path.isfile(path / "dataset_info.json")
     ]
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 import threading
@@ -456,3 +457,19 @@ def test_cifar_is_the_same_from_its_archive_and_prepared(tmp_path, monkeypatch):
     path.unlink()
     prepared = load("cifar10", data_dir=tmp_path / "mine", keep_uint8=True)
     assert prepared.fingerprint == data.fingerprint
+
+
+def test_folders_that_may_not_be_entered_are_passed_over(small, tmp_path, monkeypatch):
+    (tmp_path / "cache" / "mnist").mkdir(parents=True)
+    write_files(tmp_path / "tfds" / "mnist")
+    inner = os.stat
+
+    def forbidding(path, *arguments, **options):
+        if "cache" in os.fspath(path):
+            raise PermissionError(13, "Permission denied")
+        return inner(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", forbidding)
+    check_small(load("mnist", keep_uint8=True))
+    with pytest.raises(ValueError, match="its files are not there"):
+        load("cifar10")

@@ -148,7 +148,7 @@ def test_the_command_exits_with_2_at_once_and_writes_nothing(tmp_path):
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: --dataset: mnist: its files are not there; put train-images")
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 100
     assert not (tmp_path / "results").exists()
 
 
