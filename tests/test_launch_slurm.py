@@ -230,7 +230,7 @@ def experiment_of(run):
 
 
 def wait_for(condition):
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not (found := condition()):
         assert time.monotonic() < until
         time.sleep(0.005)

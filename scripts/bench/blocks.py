@@ -95,7 +95,7 @@ def row_of(
         "steps_a_second": race.units / statistics.median(block.turns),
         "share_of_peak": spread([(race.flop or 0.0) / own / (peak / full) for own, full in turns]),
         "first_seconds": block.facts["first_seconds"],
-        "peak_bytes": block.peak_bytes,
+        "device_bytes": block.device_bytes,
         "differs_from_cpu": differs,
         "within": WITHIN[precision],
         "agrees": bool(differs <= WITHIN[precision]),

@@ -43,6 +43,7 @@ class Worker:
         self.repeat = 1
         self.turns: list[float] = []
         self.peak_bytes = 0
+        self.device_bytes: int | None = None
         self.facts: dict[str, Any] = {}
         self._log = (folder / f"{contender.name.replace('/', '_')}.log").open("w+")
         self._process = subprocess.Popen(
@@ -70,7 +71,7 @@ class Worker:
         """Return the seconds of one run, mean over the turn's repeats."""
         reply = self._ask({"repeat": self.repeat})
         self.turns.append(reply["seconds"] / self.contender.share)
-        self.peak_bytes = reply["peak_bytes"]
+        self.peak_bytes, self.device_bytes = reply["peak_bytes"], reply["device_bytes"]
         return self.turns[-1]
 
     def answer(self) -> dict[str, np.ndarray]:

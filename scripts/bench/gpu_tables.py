@@ -9,7 +9,7 @@ from scripts.bench.page import table
 def gpu_rates_text(content: Mapping[str, Any]) -> str:
     """Return rates of blocks on a GPU against their width."""
     rows = [("networks", "replicas of a block", "a step of the block, us", "thousand steps/s",
-             "share of the peak", "peak MiB", "first call, s")]  # fmt: skip
+             "share of the peak", "host MiB", "first call, s")]  # fmt: skip
     races = sorted(content["races"], key=lambda race: ("cnn" in race["id"], race["units"]))
     for race in races:
         width, _, networks = race["work"].partition(" seeds of ")
@@ -38,10 +38,11 @@ def gpu_blocks_text(blocks: Sequence[Mapping[str, Any]]) -> str:
             "above does it where there is a GPU; it was tried on a CPU only."
         )
     rows = [("networks", "replicas of a block", "precision", "thousand steps/s",
-             "share of the peak", "losses differ from a CPU's by", "within")]  # fmt: skip
+             "share of the peak", "device MiB", "differs from a CPU by", "within")]  # fmt: skip
     rows += [
         (row["kind"], f"{row['width']:,}", row["precision"],
          f"{row['steps_a_second'] / 1e3:,.0f}", f"{row['share_of_peak']['median']:.1%}",
+         f"{row['device_bytes'] / 2**20:,.0f}" if row["device_bytes"] else "not told",
          f"{row['differs_from_cpu']:.1g}", f"{row['within']:g}" if row["agrees"] else "**no**")
         for row in blocks
     ]  # fmt: skip

@@ -17,7 +17,7 @@ SMALL = replace(RACE, case={**RACE.case, "widths": (64, 10)})
 
 def worker(seconds, **answer):
     facts = {"first_seconds": 1.0}
-    return SimpleNamespace(turns=seconds, facts=facts, peak_bytes=1, answer=lambda: answer)
+    return SimpleNamespace(turns=seconds, facts=facts, device_bytes=2**20, answer=lambda: answer)
 
 
 def test_a_cpu_agrees_with_itself_to_the_bit():

@@ -67,8 +67,9 @@ def test_a_gpu_that_disagrees_with_a_cpu_stands_out():
     row = {
         "kind": "mlp", "width": 8, "precision": "high", "steps_a_second": 2e6,
         "share_of_peak": {"median": 0.5}, "differs_from_cpu": 0.3, "within": 1e-3,
+        "device_bytes": 3 * 2**20,
     }  # fmt: skip
-    assert "| mlp | 8 | high | 2,000 | 50.0% | 0.3 | **no** |" in gpu_blocks_text(
+    assert "| mlp | 8 | high | 2,000 | 50.0% | 3 | 0.3 | **no** |" in gpu_blocks_text(
         [{**row, "agrees": False}]
     )
     assert "Not measured" in gpu_blocks_text([])

@@ -1,5 +1,6 @@
 """The simulated schedule against closed forms, and against failures at moments of our choice."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -7,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments._machine import MachineOptions
+from experiments._programs import PART_SECONDS
 from scripts.bench.failures import (
+    BETWEEN_STATES,
+    PART,
     WAYS,
     Costs,
     Work,
@@ -20,7 +25,8 @@ from scripts.bench.failures import (
     without_states,
     young,
 )
-from scripts.bench.schedule import scenarios
+from scripts.bench.schedule import DETECTION, scenarios
+from signdyn.peers import SILENCE
 
 RECORD = Path(__file__).parents[2] / "docs" / "record" / "bench"
 NEVER = math.inf
@@ -113,6 +119,13 @@ def test_a_state_is_written_after_a_minute_at_least_and_never_at_the_end():
         interval = state_interval(seconds)
         assert math.isinf(interval) or 60.0 <= interval < seconds
     assert state_interval(1000.0) == 60.0
+
+
+def test_the_simulated_run_has_the_constants_of_a_real_one():
+    defaults = {field.name: field.default for field in dataclasses.fields(MachineOptions)}
+    assert PART == PART_SECONDS
+    assert defaults["checkpoint_seconds"] == BETWEEN_STATES
+    assert DETECTION == SILENCE
 
 
 def test_the_record_is_of_what_was_measured_and_says_that_it_is_simulated():
