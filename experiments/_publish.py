@@ -40,6 +40,9 @@ ORDER = (
 SOURCES = {name: f"experiments/_{name}/claims.py" for name in ORDER}
 """Where the decision rules of each experiment's claims are stated."""
 
+PLAYED = ("sign_flip", "two_weights")
+"""Experiments whose training the page plays step by step."""
+
 
 class Publication(NamedTuple):
     """What an experiment has to say.
@@ -105,7 +108,9 @@ def publish(folder: Path, publication: Publication) -> Outcome:
     with wait_for_folder(folder.parent) as hold:
         if hold.is_exclusive:
             remove_leftovers(folder.parent)
-        page = write_page(folder.parent, order=ORDER, threads=answered_threads(), sources=SOURCES)
+        page = write_page(
+            folder.parent, order=ORDER, threads=answered_threads(), sources=SOURCES, played=PLAYED
+        )
     written = [
         *(folder / part for part in ("claims.json", "figures", "tables", "cells")),
         page.path,

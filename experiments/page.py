@@ -12,7 +12,7 @@ from pathlib import Path
 
 from experiments._answers import answered_threads
 from experiments._cli import Options, UsageError, option, run
-from experiments._publish import ORDER, SOURCES
+from experiments._publish import ORDER, PLAYED, SOURCES
 from signdyn.locks import wait_for_folder
 from signdyn.report.page import write_page
 
@@ -35,7 +35,9 @@ def prepare(config: Config) -> Path:
 def execute(folder: Path) -> None:
     """Write the page, and tell what it lacks."""
     with wait_for_folder(folder):
-        page = write_page(folder, order=ORDER, threads=answered_threads(), sources=SOURCES)
+        page = write_page(
+            folder, order=ORDER, threads=answered_threads(), sources=SOURCES, played=PLAYED
+        )
     print(f"wrote {page.path}")
     for problem in page.problems:
         print(f"note: {problem}")

@@ -4,7 +4,7 @@ May import: records, report.assets, report.controls, report.html, report.results
 report.sections, report.stepper, report.threads, report.verdicts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ def write_page(
     order: Sequence[str] = (),
     threads: Sequence[Thread] = (),
     sources: Mapping[str, str] | None = None,
+    played: Collection[str] = (),
 ) -> Page:
     """Write ``report.html`` from every experiment found in a results folder.
 
@@ -49,6 +50,7 @@ def write_page(
         threads: What people ask, answered at the top of the page.
         sources: Experiment -> file of its decision rules, as a path below the repository's root.
             It is linked if the results lie in the repository.
+        played: Experiments that have steps.json: where it is missing, the page says so.
 
     Returns:
         Path of the page, and what is wrong with the results, if anything.
@@ -64,7 +66,7 @@ def write_page(
             "run an experiment with this folder as its output first."
         )
     plates = Plates(FIGURE_BUDGET)
-    sections = [experiment_section(experiment, plates) for experiment in results.experiments]
+    sections = [experiment_section(e, plates, e.name in played) for e in results.experiments]
     results = Results(results.experiments, (*results.problems, *plates.problems))
     path = folder / "report.html"
     files = {name: _source(file, folder) for name, file in (sources or {}).items()}

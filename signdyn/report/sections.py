@@ -15,6 +15,11 @@ from signdyn.report.stepper import stepper
 from signdyn.report.svg import inline
 from signdyn.report.verdicts import claim_anchor, figure_anchor, tally
 
+NO_STEPS = (
+    "Training cannot be played step by step here: steps.json is missing, because a version that "
+    "wrote none made this run, or damaged. Its command, given again, writes it."
+)
+
 
 class Plates:
     """Puts figures into the page until its budget of bytes is spent; later ones are linked.
@@ -52,8 +57,17 @@ class Plates:
         return tag("p", "Too large to show here: ", tag("a", path, href=path), class_="absent")
 
 
-def experiment_section(experiment: Experiment, plates: Plates) -> Html:
-    """Return an experiment's section; its id is the experiment's name."""
+def experiment_section(experiment: Experiment, plates: Plates, is_played: bool = False) -> Html:
+    """Return an experiment's section; its id is the experiment's name.
+
+    Args:
+        experiment: What was read.
+        plates: Takes its figures.
+        is_played: Whether it should have steps to play; without them the section says why.
+    """
+    steps = tag("p", NO_STEPS, class_="absent") if is_played else Html()
+    if experiment.steps:
+        steps = stepper(experiment.steps, experiment.name)
     command = tag("p", "Repeat with ", tag("code", experiment.command), class_="command")
     return tag(
         "section",
@@ -61,7 +75,7 @@ def experiment_section(experiment: Experiment, plates: Plates) -> Html:
         tag("p", experiment.question, class_="question") if experiment.question else "",
         tag("p", experiment.answer, class_="answer") if experiment.answer else "",
         tally(experiment.findings),
-        stepper(experiment.steps, experiment.name) if experiment.steps else "",
+        steps,
         *(_figure(figure, experiment, plates) for figure in experiment.figures),
         command if experiment.command else "",
         _files(experiment),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments._answers import answered_threads
-from experiments._publish import ORDER, SOURCES
+from experiments._publish import ORDER, PLAYED, SOURCES
 from signdyn.report.page import write_page
 from tests.browser.webdriver import Browser, missing
 
@@ -51,7 +51,9 @@ def page_of(record: Path, folder: Path) -> Path:
     """Copy a recorded run without its cells, and write its page."""
     ignored = shutil.ignore_patterns("cells", "*.pdf", "report.html", "ledger.jsonl", ".lock")
     shutil.copytree(record, folder, ignore=ignored)
-    return write_page(folder, order=ORDER, threads=answered_threads(), sources=SOURCES).path
+    return write_page(
+        folder, order=ORDER, threads=answered_threads(), sources=SOURCES, played=PLAYED
+    ).path
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import page
 from experiments._cli import UsageError
-from experiments._publish import ORDER, SOURCES
+from experiments._publish import ORDER, PLAYED, SOURCES
 from signdyn.report.page import write_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +32,7 @@ def test_the_page_of_a_run_that_goes_on_shows_what_is_finished_and_how_far_the_r
     told = "two_weights is unfinished: 1 of about 9 cells are there, and no claims.json yet."
     assert told in text
     assert "The flagship" in text
+    assert "cannot be played step by step here: steps.json is missing" in text
     assert out == f"wrote {tmp_path / 'report.html'}\nnote: {told}\n"
 
 
@@ -49,7 +50,7 @@ def test_a_folder_without_a_run_is_refused_and_left_as_it_is(tmp_path):
 
 
 def test_the_rules_of_every_experiment_are_where_the_page_says():
-    assert set(SOURCES) == set(ORDER)
+    assert set(SOURCES) == set(ORDER) > set(PLAYED)
     for path in SOURCES.values():
         assert (ROOT / path).is_file()
 
