@@ -16,7 +16,7 @@ from typing import Any
 from signdyn.data.arrays import first_line
 from signdyn.data.checksums import known_to_tfds, registered
 from signdyn.data.near import did_you_mean
-from signdyn.data.prepared import Wanted, find_prepared, quiet
+from signdyn.data.prepared import Wanted, find_prepared, silent
 from signdyn.data.preparing import put_in_place
 
 PATIENCE = 10.0
@@ -41,7 +41,7 @@ def fetch_files(name: str, files: Sequence[str], folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as scratch:
             import tensorflow_datasets as tfds
 
-            with quiet():
+            with silent():
                 manager = tfds.download.DownloadManager(
                     download_dir=scratch, dataset_name=name, force_checksums_validation=True
                 )
@@ -65,7 +65,7 @@ def prepare_with_tfds(wanted: Wanted, root: Path) -> None:
         def build(folder: Path) -> Any:
             return tfds.builder(str(wanted), data_dir=os.fspath(folder), file_format="array_record")
 
-        with tempfile.TemporaryDirectory() as scratch, quiet():
+        with tempfile.TemporaryDirectory() as scratch, silent():
             builder = build(Path(scratch))
         url = next(iter(builder.url_infos or {}), None)
         if url is not None:
@@ -73,7 +73,7 @@ def prepare_with_tfds(wanted: Wanted, root: Path) -> None:
         place = root / Path(builder.data_dir).relative_to(scratch)
 
         def make(scratch: Path) -> Path:
-            with quiet():
+            with silent():
                 builder = build(scratch)
                 builder.download_and_prepare(
                     download_dir=os.fspath(scratch / "downloads"),

@@ -1,9 +1,11 @@
 """tfds:<name>: any classification that TFDS has prepared, read without TensorFlow."""
 
 import json
+import logging
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -202,3 +204,15 @@ def test_an_unknown_set_is_told_at_once_with_the_nearest_name(download, said):
     with pytest.raises(ValueError, match=said):
         load("tfds:kmnst", download=download)
     assert time.monotonic() - begun < 60  # TFDS would try for 200 s
+
+
+def test_several_threads_may_read_at_once_and_nothing_is_printed(tmp_path, capfd):
+    prepare(tmp_path, {"image": IMAGE, "label": CLASS})
+    capfd.readouterr()
+    stdout, stderr, filters = sys.stdout, sys.stderr, list(logging.getLogger("absl").filters)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        many = list(pool.map(lambda _: load("tfds:tiny", data_dir=tmp_path), range(32)))
+    assert {data.fingerprint for data in many} == {many[0].fingerprint}
+    assert (sys.stdout, sys.stderr) == (stdout, stderr)
+    assert logging.getLogger("absl").filters == filters
+    assert capfd.readouterr() == ("", "")
