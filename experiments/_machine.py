@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments._cli import Options, configure_jax, num_cores, option
+from experiments._log import LOGS
 from experiments._team import join_team
 
 
@@ -30,6 +31,9 @@ class MachineOptions(Options):
         minimum=0.0,
         maximum=1e9,
     )
+    log_to: str = option(
+        "none", "Where numbers of the run go to be watched; wandb stays offline.", choices=LOGS
+    )
     coordinator_address: str = option(
         "", "host:port at which process 0 of several listens, if no cluster tells."
     )
@@ -52,6 +56,7 @@ NOT_IN_CONFIG = (
     "download",
     "devices",
     "checkpoint_seconds",
+    "log_to",
     "coordinator_address",
     "num_processes",
     "process_id",

@@ -1,7 +1,7 @@
 """What every sweep experiment shares: options, folder, compiled programs, progress."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import jax
 
 from experiments._cli import UsageError, num_cores, option
 from experiments._environment import environment
+from experiments._log import Log, check_log, diverged, medians, open_log
 from experiments._machine import NOT_IN_CONFIG as NOT_IN_CONFIG
 from experiments._machine import MachineOptions, deciding
 from experiments._machine import start_jax as start_jax
@@ -19,7 +20,7 @@ from experiments._programs import Job as Job
 from experiments._progress import SweepProgress
 from experiments._team import team
 from signdyn.locks import Hold
-from signdyn.records import order_ledger, read_json, write_json
+from signdyn.records import Variable, order_ledger, read_json, write_json
 from signdyn.resume import Group, Layout, Variant, forget_states, keep_states, plan_cells, run_group
 from signdyn.run_folder import check_run, forget_run, open_run
 from signdyn.shares import Shares
@@ -86,7 +87,10 @@ class Session:
         self._programs = Programs(self.layout, self.precision, self._keep_states, self._refuse)
         self._checkpoint_seconds = config.checkpoint_seconds
         self._progress: SweepProgress | None = None
-        self._cells_run = 0
+        self._log_to = config.log_to if self.team.is_first else "none"
+        check_log(self._log_to)
+        self._log: Log | None = None
+        self._cells_run = self._replicas_run = 0
         self._told: set[str] = set()
         self._order: list[str] = []
 
@@ -165,7 +169,10 @@ class Session:
                 variants,
                 self.layout,
                 program=lambda: self._programs.ready(group),
-                on_block=lambda replicas, seconds: self._advance(progress, replicas * steps),
+                on_block=lambda replicas, seconds: self._advance(
+                    progress, replicas, steps, is_new=seconds > 0
+                ),
+                on_cell=lambda variables: self._note(progress, group, variables),
                 shares=self._shares,
             )
         except BaseException as error:
@@ -195,9 +202,20 @@ class Session:
         yield
         self.team.wait()
 
-    def _advance(self, progress: SweepProgress, replica_steps: float) -> None:
-        progress.advance(replica_steps)
+    def _advance(self, progress: SweepProgress, replicas: int, steps: int, *, is_new: bool) -> None:
+        progress.advance(replicas * steps, is_new=is_new)
         self.open().check()
+
+    def _note(
+        self, progress: SweepProgress, group: Group, variables: Mapping[str, Variable]
+    ) -> None:
+        """Tell of a cell that was written: what diverged, and what --log_to asks for."""
+        progress.diverged(diverged(variables))
+        self._replicas_run += len(next(iter(variables.values())).values)
+        if self._log is None:
+            self._log = open_log(self._log_to, self.folder, self._config)
+        numbers = {**medians(group.part, variables), "progress/replica_steps_per_s": progress.rate}
+        self._log.write({**numbers, "progress/diverged": progress.num_diverged}, self._replicas_run)
 
     def _tell_damage(self, names: Sequence[str]) -> None:
         new = [name for name in names if name not in self._told]
@@ -227,6 +245,8 @@ class Session:
     def finish(self) -> None:
         """Add wall time and time of compiling to run.json, if anything ran; let threads go."""
         self._programs.stop(wait=True)
+        if self._log is not None:
+            self._log.close()
         self.open().check()
         with self.reading():
             if self.team.is_first:

@@ -140,6 +140,7 @@ def run_group(
     *,
     program: Callable[[], Ready] | None = None,
     on_block: Callable[[int, float], None] = lambda replicas, seconds: None,
+    on_cell: Callable[[Mapping[str, Variable]], None] = lambda variables: None,
     shares: Shares | None = None,
 ) -> int:
     """Run the variants' missing cells and write each as it finishes; return how many ran.
@@ -151,6 +152,7 @@ def run_group(
         layout: Seeds, blocks and devices.
         program: Gives the program if it was compiled ahead; asked only if a cell is missing.
         on_block: Called with (replicas, seconds) after each block, skipped ones included.
+        on_cell: Called before that with what was written of a block that ran.
         shares: Of the run, if several processes work on it, or to learn of damage.
     """
     shares = shares or Shares(folder)
@@ -185,6 +187,7 @@ def run_group(
         variables = group.tabulate(block.trajectory)
         rows = (cell.id, cell.replicas, variables, block.seconds)
         write_cell(folder, group.part, *rows, process=process)
+        on_cell(variables)
         on_block(len(cell.replicas), block.seconds)
     if ready is not None and isinstance(ready.call, StagedProgram):
         ready.call.forget()

@@ -133,3 +133,13 @@ def test_run_json_tells_from_the_start_how_many_cells_are_planned(tmp_path):
     content = read_json(one.folder / "run.json")
     assert content["planned_cells"] == 3
     assert content["config"]["seeds"] == 3
+
+
+def test_what_is_logged_is_beside_the_record_and_changes_nothing_of_it(tmp_path):
+    run(session(tmp_path / "silent"), JOBS[0.5])
+    run(session(tmp_path / "told", log_to="tensorboard"), JOBS[0.5])
+    silent, told = (tmp_path / name / "toy" for name in ("silent", "told"))
+    assert [path.name for path in (told / "logs").iterdir()]
+    assert not (silent / "logs").exists()
+    assert load_records(told).identical(load_records(silent))
+    assert read_json(told / "run.json")["config"] == read_json(silent / "run.json")["config"]
