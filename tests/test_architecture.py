@@ -42,8 +42,9 @@ INNER_LAYERS = {
         ("layer_natural",),
     ),
     "signdyn.data": (
-        ("check", "checksums", "dataset", "digits_builder", "idx", "near", "places", "preparing"),
-        ("arrays", "digits", "toys"),
+        ("check", "checksums", "dataset", "digits_builder", "idx", "idx_table", "near", "places"),
+        ("arrays", "preparing", "toys", "wanted"),
+        ("digits",),
         ("npz", "prepared"),
         ("cifar", "fetching", "idx_sets"),
         ("known",),

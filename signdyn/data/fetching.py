@@ -16,8 +16,9 @@ from typing import Any
 from signdyn.data.arrays import first_line
 from signdyn.data.checksums import known_to_tfds, registered
 from signdyn.data.near import did_you_mean
-from signdyn.data.prepared import Wanted, find_prepared, silent
+from signdyn.data.prepared import silent
 from signdyn.data.preparing import put_in_place
+from signdyn.data.wanted import Wanted, find_prepared
 
 PATIENCE = 10.0
 """Seconds that a server has for its first answer."""

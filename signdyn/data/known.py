@@ -17,17 +17,12 @@ from signdyn.data.arrays import first_line
 from signdyn.data.checksums import known_to_tfds, registered
 from signdyn.data.dataset import Dataset
 from signdyn.data.fetching import fetch_files, prepare_with_tfds
-from signdyn.data.idx_sets import IDX_SETS, STEMS, idx_folders, load_idx_set, restore_idx_set
+from signdyn.data.idx_sets import idx_folders, load_idx_set, restore_idx_set
+from signdyn.data.idx_table import IDX_SETS, STEMS
 from signdyn.data.near import did_you_mean
 from signdyn.data.places import data_folders, default_data_dir, listed
-from signdyn.data.prepared import (
-    Prepared,
-    Wanted,
-    find_prepared,
-    load_prepared,
-    open_prepared,
-    parse_wanted,
-)
+from signdyn.data.prepared import Prepared, load_prepared, open_prepared
+from signdyn.data.wanted import Wanted, find_prepared, parse_wanted
 
 
 class Known(NamedTuple):

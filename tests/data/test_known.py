@@ -21,7 +21,7 @@ from PIL import Image
 from signdyn.data import cifar, fetching, idx_sets, load
 from signdyn.data.checksums import Registered, registered
 from signdyn.data.idx import idx_bytes
-from signdyn.data.idx_sets import IDX_SETS, STEMS
+from signdyn.data.idx_table import IDX_SETS, STEMS
 from signdyn.data.places import data_folders
 
 SYSTEM = IDX_SETS["fashion_mnist"].system

@@ -12,7 +12,7 @@ from signdyn import inputs
 from signdyn.data import DATASETS, load
 from signdyn.data.cifar import ARCHIVE
 from signdyn.data.fetching import PATIENCE
-from signdyn.data.idx_sets import IDX_SETS, STEMS
+from signdyn.data.idx_table import IDX_SETS, STEMS
 from signdyn.handing import LARGE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from signdyn.data import load
-from signdyn.data.prepared import Wanted, find_prepared, parse_wanted
+from signdyn.data.wanted import Wanted, find_prepared, parse_wanted
 
 FEATURES = tfds.features
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 6, 5, 3), dtype=np.uint8)
