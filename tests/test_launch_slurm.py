@@ -1,6 +1,7 @@
 """The launcher: what sbatch gets, and tasks that die, are stopped, and come to the same end."""
 
 import os
+import pickle
 import re
 import shlex
 import signal
@@ -181,6 +182,55 @@ def test_a_task_out_of_time_ends_its_experiment_in_order_and_is_queued_again(tmp
     log = job.stdout()
     assert "Requeued job" in log
     assert "begun again" not in log
+
+
+SBATCH = """#!/bin/sh
+here=$(dirname "$0")
+cp "$1" "$here/script"
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
+for task in $(seq 0 "$last"); do "$here/start" "$task"; done
+echo "Submitted batch job 42"
+"""
+START = """#!/bin/sh
+export SLURM_JOB_ID=$((43 + $1)) SLURM_ARRAY_JOB_ID=42 SLURM_ARRAY_TASK_ID=$1
+export SLURM_NTASKS=1 SLURM_PROCID=0
+bash "$(dirname "$0")/script" >/dev/null 2>&1 &
+"""
+SRUN = """#!/bin/sh
+while [ "${1#--}" != "$1" ]; do
+  [ "$1" = --output ] && log=$2 && shift
+  shift
+done
+exec "$@" >>"$(echo "$log" | sed "s/%A/42/;s/%a/$SLURM_ARRAY_TASK_ID/;s/%t/0/")" 2>&1
+"""
+SCONTROL = """#!/bin/sh
+[ "$1" = requeue ] && SLURM_RESTART_COUNT=1 exec "$(dirname "$0")/start" "${2#42_}"
+"""
+
+
+def test_an_array_is_submitted_and_a_task_of_it_that_is_stopped_is_queued_again(
+    tmp_path, monkeypatch, capsys
+):
+    commands = {"sbatch": SBATCH, "start": START, "srun": SRUN, "scontrol": SCONTROL}
+    for name, text in commands.items():  # stand in for Slurm
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    tried, logs = tmp_path / "tried", tmp_path / "logs"
+    tasks = {"stopped": Task(["-c", STOPS_IN_ORDER, str(tried)]), "done": Task(["-c", "pass"])}
+    execute(Plan(Config(logs=str(logs)), tasks))
+    assert "stopped: job 42_0, " in capsys.readouterr().out
+    child = psutil.Process(int(wait_for(lambda: tried.exists() and tried.read_text())))
+    for process in (child, child.parent()):
+        process.send_signal(signal.SIGUSR2)
+    for task in range(2):
+        result = logs / f"42_{task}_0_result.pkl"
+        wait_for(result.exists)
+        assert pickle.loads(result.read_bytes()) == ("success", None)
+    assert tried.with_suffix(".stopped").exists()
+    assert "Requeued job 42_0" in (logs / "42_0_0_log.out").read_text()
 
 
 def test_a_run_whose_experiment_and_whose_task_are_killed_ends_with_the_bytes_of_one_left_alone(
