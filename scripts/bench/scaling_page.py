@@ -35,6 +35,12 @@ class Config(Options):
     docs: str = option("docs", "Folder of the pages.", folder="read")
 
 
+def measured(content: Mapping[str, Any]) -> str:
+    """Return the command and the machine."""
+    machine = content["machine"]
+    return f"`{content['command']}`, on {machine['cores']} cores of {machine['cpu']}"
+
+
 def replicas_text(content: Mapping[str, Any]) -> str:
     """Return that cost is linear in replicas."""
     least, least_cpu = (
@@ -53,7 +59,7 @@ def replicas_text(content: Mapping[str, Any]) -> str:
     ]
     return "\n\n".join(
         [
-            f"`{content['command']}`: networks 64-64-64-10, {content['steps']} steps, every "
+            f"{measured(content)}: networks 64-64-64-10, {content['steps']} steps, every "
             f"replica a seed of its own, in blocks of {content['block']}; median [least, most] "
             f"over rounds. From {content['times'][0]['replicas']} to "
             f"{content['times'][-1]['replicas']:,} replicas the medians differ by a factor of "
@@ -85,10 +91,9 @@ def devices_text(content: Mapping[str, Any]) -> str:
     rows += [
         (str(r["processes"]), str(r["devices"]), spread(r["speedup"])) for r in content["ways"]
     ]
-    cores = content["machine"]["cores"]
     return (
-        f"`{content['command']}`: {content['replicas']} replicas of {content['steps']} steps, on "
-        f"{cores} cores.\n\n{table(rows)}"
+        f"{measured(content)}: {content['replicas']} replicas of {content['steps']} steps."
+        f"\n\n{table(rows)}"
     )
 
 
@@ -103,7 +108,7 @@ def axes_text(content: Mapping[str, Any]) -> str:
         )  # fmt: skip
     return "\n\n".join(
         [
-            f"`{content['command']}`. One size is varied at a time; the exponent is fitted over "
+            f"{measured(content)}. One size is varied at a time; the exponent is fitted over "
             "the upper half of the sizes, median over rounds with [the least, the most]. Dashed: "
             "the exponent by the count of operations, through the last point.",
             table(rows),
@@ -128,7 +133,7 @@ def crossover_text(content: Mapping[str, Any]) -> str:
     ]
     return "\n\n".join(
         [
-            f"`{content['command']}`: Fishers of networks 64-n-10 on {content['examples']:,} "
+            f"{measured(content)}: Fishers of networks 64-n-10 on {content['examples']:,} "
             f"digits, {content['rows']:,} rows of the factor. Time over the least one:",
             table(rows),
             "Products are faster from so many parameters on:",
