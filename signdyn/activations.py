@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from signdyn.checks import checked
 
 ElementwiseFn = Callable[[Array], Array]
+"""From an array to one of the same shape, entry by entry."""
 _Nodes = Float[np.ndarray, " node"]
 _Sample = tuple[_Nodes, _Nodes, _Nodes]
 

@@ -193,6 +193,12 @@ def match_dense(
     With t = shift - c_batch * mean, h = s (a + t), hence W' = diag(1/s) W and b' = b - t W.
     Signs and powers of two are exact in floating point; shifts are exact up to rounding.
 
+    Args:
+        kernel: W, of the layer that reads the site.
+        bias: b.
+        site: What the site does to ``a``.
+        mean: The units' means, of which the site subtracts c_batch times.
+
     Example:
         >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]))
         >>> kernel, bias = match_dense(jnp.array([[2.0]]), jnp.array([1.0]), site, jnp.zeros(1))
@@ -216,6 +222,12 @@ def match_conv(
     The site acts per channel, and on the padding as well: h = s (a + t) with a zero there. Then
     every position reads the same shift, and W' = W / s in each channel, b' = b - t sum_window W,
     exactly at borders too; as in :func:`match_dense`, signs are exact in floating point.
+
+    Args:
+        kernel: W, of the convolution that reads the site.
+        bias: b.
+        site: What the site does to every channel of ``a``.
+        mean: The channels' means, of which the site subtracts c_batch times.
 
     Example:
         >>> site = Site(jnp.array([-1.0]), jnp.array([3.0]))

@@ -22,8 +22,11 @@ from signdyn.stats import (
 )
 
 SUPPORTED = "supported"
+"""Verdict: the effects that support the claim hold the whole interval."""
 REFUTED = "refuted"
+"""Verdict: the whole interval lies outside of them."""
 INCONCLUSIVE = "inconclusive"
+"""Verdict: neither, or too few seeds to tell."""
 
 MIN_SEEDS = 8
 """With fewer finite seeds no interval rule decides: bootstrap intervals are too narrow there."""
@@ -91,7 +94,14 @@ class Claim(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A claim with its evidence and verdict."""
+    """A claim with its evidence and verdict.
+
+    Attributes:
+        claim: As it was stated before the run.
+        evidence: What was measured for it.
+        p_holm: Its p-value, corrected by Holm's method over the experiment; NaN without a test.
+        verdict: `SUPPORTED`, `REFUTED` or `INCONCLUSIVE`.
+    """
 
     claim: Claim
     evidence: Evidence
@@ -291,7 +301,11 @@ def _enough(interval: Interval) -> bool:
 
 @checked
 def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
-    """Return evidence for `always`: the mean, and the range of all values as the interval."""
+    """Return evidence for `always`: the mean, and the range of all values as the interval.
+
+    Raises:
+        ValueError: If the values are no numbers or truth values.
+    """
     numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf":
         raise ValueError(f"exact_evidence: expected numbers, got {numbers.dtype}.")

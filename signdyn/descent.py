@@ -51,7 +51,15 @@ class Trajectory(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """A replica between two steps."""
+    """A replica between two steps.
+
+    Attributes:
+        params: Before the next step.
+        statistics: Running means of what the model takes from batches as a whole.
+        opt_state: Of the optimizer.
+        probe_state: Of the probe.
+        train_loss: Latest mean nll on the training set, nats.
+    """
 
     params: Params
     statistics: Statistics

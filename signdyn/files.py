@@ -96,10 +96,14 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (text + "\n").encode())
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object; one sentence if it is damaged."""
+def read_json(path: Path | str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        RecordsError: If the file is missing, damaged, or holds something else.
+    """
     try:
-        content = json.loads(path.read_text(), parse_int=_integer)
+        content = json.loads(Path(path).read_text(), parse_int=_integer)
         json.dumps(content, ensure_ascii=False).encode()  # half a character could not be written
     except (OSError, ValueError, RecursionError) as error:
         raise RecordsError(f"{path} cannot be read as JSON ({error}).") from error

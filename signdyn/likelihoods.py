@@ -66,6 +66,11 @@ class Likelihood(NamedTuple):
 def example_nll(likelihood: Likelihood, outputs: Array, labels: Array) -> Float[Array, " batch"]:
     """Return ``likelihood.nll(outputs, labels)``, which must be one value an example.
 
+    Args:
+        likelihood: Maybe a user's own.
+        outputs: [N, K].
+        labels: As the likelihood takes them.
+
     Raises:
         ValueError: If it is not: a mean, or one value an output, would give a wrong loss silently.
     """

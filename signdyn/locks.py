@@ -39,7 +39,13 @@ class Hold:
     """
 
     def __init__(self, folder: Path, descriptor: int, is_exclusive: bool):
-        """Take over an open descriptor of the folder's lock file; see `hold_folder`."""
+        """Take over an open lock file; see `hold_folder`.
+
+        Args:
+            folder: The folder.
+            descriptor: Of its lock file, open and locked.
+            is_exclusive: Whether others are kept out.
+        """
         self.folder, self.is_exclusive = folder, is_exclusive
         self._descriptor = descriptor
 

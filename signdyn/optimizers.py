@@ -27,6 +27,7 @@ from signdyn.preconditioning import (
 from signdyn.types import Params
 
 Scalar = Float[Array, ""] | float
+"""A number, or a traced one."""
 
 
 @runtime_checkable
@@ -116,7 +117,15 @@ the network without centering, of which the trained ones are a linear map."""
 
 @checked
 def check_optimizer(name: str, damping: str = "scheduled", frame: str = "own") -> None:
-    """Raise `ValueError` unless there is such an optimizer, damping rule and frame.
+    """Check that there is such an optimizer, damping rule and frame.
+
+    Args:
+        name: In `DIRECTIONS` or `NATURAL`.
+        damping: In `DAMPINGS`; of natural gradients only.
+        frame: In `FRAMES`; of natural gradients only.
+
+    Raises:
+        ValueError: If there is not, with the nearest name.
 
     Example:
         >>> check_optimizer("natural", damping="adaptive", frame="raw")

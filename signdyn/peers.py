@@ -42,7 +42,14 @@ class Peers:
     def __init__(
         self, index: int, count: int, connections: Mapping[int, "Line"], runtime_port: int
     ):
-        """Take over open connections; see `meet`."""
+        """Take over open connections; see `meet`.
+
+        Args:
+            index: Which process this is.
+            count: How many there are.
+            connections: Process -> the line to it.
+            runtime_port: Where process 0 is to let JAX's runtime listen.
+        """
         self.index, self.count, self.runtime_port = index, count, runtime_port
         self._lines = dict(connections)
         self._has_left = threading.Event()

@@ -36,6 +36,7 @@ from signdyn.analysis.natural import (
 from signdyn.types import Params
 
 Scalar = Float[Array, ""] | float
+"""A number, or a traced one."""
 
 CG_ITERATIONS = 32
 """Products a step of ``natural_cg``: more only where the solution is not there yet."""
@@ -130,7 +131,16 @@ def _unit(curvature: Curvature, grads: Params, damping: Scalar) -> Params:
 
 
 def check_covered(name: str, params: Params, layers: Iterable[str]) -> None:
-    """Raise ValueError unless the layers hold all parameters."""
+    """Check that the layers hold all parameters.
+
+    Args:
+        name: Of who asks, for the message.
+        params: The parameters.
+        layers: Paths of the layers.
+
+    Raises:
+        ValueError: If one lies in none of them.
+    """
     report = coverage(params, layers)
     if report.missing:
         raise ValueError(
@@ -293,7 +303,15 @@ def scale_by_natural_gradient(
 def next_state(
     damping: Damping, state: NaturalState, curvature: Curvature, grads: Params, direction: Params
 ) -> NaturalState:
-    """Return the state after a step along ``direction``, the damping as the rule says."""
+    """Return the state after a step, with the damping that the rule says.
+
+    Args:
+        damping: The rule.
+        state: Before the step.
+        curvature: Of the step's batch.
+        grads: Its gradient.
+        direction: Of the step, which subtracts it times the learning rate.
+    """
     ratio = jnp.array(jnp.nan, state.damping.dtype)
     if damping.learning_rate is not None:
         ratio = _reduction_ratio(curvature, grads, direction, damping.learning_rate)

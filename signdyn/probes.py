@@ -53,3 +53,4 @@ class Probe(NamedTuple):
 
 
 NO_PROBE = Probe(init=lambda params: (), observe=lambda state, observation: state)
+"""Watches nothing."""

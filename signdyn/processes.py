@@ -30,7 +30,14 @@ class Team:
     def __init__(
         self, index: int = 0, count: int = 1, store: Any = None, peers: Peers | None = None
     ):
-        """Take over a connected runtime's store; see `join`."""
+        """Take over a connected runtime's store; see `join`.
+
+        Args:
+            index: Which process this is.
+            count: How many there are.
+            store: JAX's store of keys and values, if there are several.
+            peers: The connections to them.
+        """
         self.index, self.count = index, count
         self._store, self._peers = store, peers
         self._meetings = 0

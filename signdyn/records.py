@@ -31,7 +31,14 @@ from signdyn.files import write_json as write_json
 
 
 class Variable(NamedTuple):
-    """A named array of a cell: dimensions after ``replica``, values, unit, description."""
+    """A named array of a cell.
+
+    Attributes:
+        dims: Names of its dimensions after ``replica``.
+        values: Anything that ``np.asarray`` takes, one row a replica.
+        units: ``"1"`` for none.
+        long_name: What it is.
+    """
 
     dims: tuple[str, ...]
     values: Any  # anything that np.asarray takes

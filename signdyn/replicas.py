@@ -121,9 +121,14 @@ class Draw(NamedTuple):
 
 
 class Start(NamedTuple):
-    """A replica before its first step: function-matched parameters, sites, labels, batches.
+    """A replica before its first step.
 
-    ``statistics`` are those of the whole training set, and so the same for all variants of a seed.
+    Attributes:
+        params: Function-matched to ``sites``.
+        sites: One a layer.
+        statistics: Of the whole training set, and so the same for all variants of a seed.
+        labels: Of the training set, with their noise.
+        batches: [steps, batch] rows of the training set, or None for all rows every step.
     """
 
     params: Params
@@ -217,6 +222,12 @@ def noisy_labels(
     Classes (integers) are drawn from all ``num_classes``, other labels from the examples'. A label
     changed at probability .1 is changed to the same at .2.
 
+    Args:
+        uniforms: Numbers in [0, 1): whether a label is redrawn, and what it becomes.
+        labels: As they are.
+        num_classes: How many classes there are, if labels are integers.
+        probability: Of being redrawn.
+
     Example:
         >>> uniforms = jnp.array([[0.05, 0.95], [0.6, 0.6]])
         >>> noisy_labels(uniforms, jnp.array([0, 0]), 2, 0.1).tolist()
@@ -234,6 +245,12 @@ def batch_order(
     key: PRNGKeyArray, num_examples: int, batch_size: int, steps: int
 ) -> Int[Array, "steps batch"]:
     """Return the examples of every step: a fresh permutation an epoch, its remainder dropped.
+
+    Args:
+        key: Decides the permutations.
+        num_examples: Examples there are.
+        batch_size: Examples of a step.
+        steps: How many.
 
     Raises:
         ValueError: If a batch would hold more examples than there are.

@@ -61,7 +61,15 @@ class Group(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How replicas are laid out: see `signdyn.sweeps.run_blocks`."""
+    """How replicas are laid out: see `signdyn.sweeps.run_blocks`.
+
+    Attributes:
+        seeds: Of every variant.
+        root: Of all random numbers.
+        block: Replicas that a device runs in one call.
+        width: Replicas of those that are vmapped together.
+        devices: Where to run.
+    """
 
     seeds: Sequence[int]
     root: int
@@ -79,6 +87,11 @@ class Cell(NamedTuple):
 
 def plan_cells(group: Group, variants: Sequence[Variant], layout: Layout) -> list[Cell]:
     """Return the cells that hold ``variants`` x seeds, variant by variant.
+
+    Args:
+        group: The program.
+        variants: Points to run.
+        layout: Seeds and blocks.
 
     Example:
         >>> from signdyn.training import Hyper

@@ -101,6 +101,11 @@ def forget_run(folder: Path) -> None:
 def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any]) -> bool:
     """Return whether the folder is new; changes nothing.
 
+    Args:
+        folder: Of the run.
+        config: What decides its numbers.
+        environment: What they would be made with.
+
     Raises:
         RecordsError: If it holds another run, or is not a results folder.
     """

@@ -255,6 +255,11 @@ class SeedDraws:
     A seed is drawn when it is first asked for, and kept if a later row has it, too, and
     ``kept_bytes`` are not full; else it is drawn again, with the same bits.
 
+    Args:
+        train_fn: Whose draws.
+        keys: One a row.
+        kept_bytes: The most that is kept.
+
     Attributes:
         kept: Seed's number -> its draw.
     """
@@ -310,6 +315,12 @@ def block_program(
     """Return the jitted program that runs one block on each of ``devices``.
 
     Its arguments and results have a leading axis of ``len(devices) * block`` replicas.
+
+    Args:
+        train_fn: What a replica runs.
+        block: Replicas a device runs in one call.
+        width: Replicas vmapped together.
+        devices: Where to run.
     """
     return replica_program(train_fn.run, block=block, width=width, devices=devices)
 

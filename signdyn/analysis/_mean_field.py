@@ -53,7 +53,13 @@ class MeanFieldLayers(NamedTuple):
 
 
 class FisherStatistics(NamedTuple):
-    """Moments of the Fisher's P eigenvalues: their mean, mean square and the largest."""
+    """Moments of the Fisher's P eigenvalues.
+
+    Attributes:
+        mean: Their mean, trace / P.
+        second_moment: The mean of their squares.
+        lambda_max: The largest.
+    """
 
     mean: float
     second_moment: float

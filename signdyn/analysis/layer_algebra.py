@@ -25,6 +25,7 @@ from signdyn.analysis.layers import Layer
 from signdyn.checks import checked
 
 Matrices = Mapping[str, Float[Array, "_parameter _unit"]]
+"""Layer's name -> a matrix of the form of its kernel, the bias as a last row if it has one."""
 
 
 @checked
@@ -165,6 +166,7 @@ def fisher_of_layers(
 Arrays = tuple[
     Float[Array, "batch _position _parameter"], Float[Array, "batch rank _position _unit"]
 ]
+"""A layer's inputs and deltas, with an axis of positions."""
 
 
 def _block(one: Arrays, two: Arrays) -> Float[Array, "row column"]:

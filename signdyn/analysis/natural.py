@@ -23,6 +23,7 @@ from signdyn.checks import checked
 from signdyn.diagnostics.signs import sign_agreement
 
 MatVec = Callable[[Array], Array]
+"""v -> F v."""
 
 
 @checked

@@ -29,7 +29,9 @@ from signdyn.checks import checked
 from signdyn.diagnostics.signs import coherence_chance_level
 
 Real = Float[ArrayLike, "..."]
+"""A number or an array of them; several broadcast against each other."""
 Reals = Float[Array, "..."]
+"""An array of the shape that the arguments broadcast to."""
 
 _POINTS, _LENGTHS = np.polynomial.legendre.leggauss(32)
 

@@ -11,6 +11,7 @@ import numpy as np
 from signdyn.data.dataset import Dataset
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+"""Names of the arrays of a data set."""
 
 
 def dataset_of(

@@ -16,6 +16,7 @@ from signdyn.data.places import default_data_dir
 from signdyn.data.preparing import put_in_place
 
 FINGERPRINT = "190ea487bd437d6f72bec338886fa57d431104d720452cb007778857dce5aa79"
+"""Of the data set as it should be, see `signdyn.data.dataset.Dataset.fingerprint`."""
 _DESCRIPTION = "8x8 images of handwritten digits, pixels in [0, 1], 10 classes (scikit-learn)"
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 TEST_IMAGES_PER_CLASS = 36
+"""Of each class; all others are for training."""
 
 
 def bundled_digits() -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,16 @@ from signdyn.data.toys import TOYS, load_toy
 
 
 class Request(NamedTuple):
-    """What :func:`load` was asked for, as a loader gets it."""
+    """What :func:`load` was asked for, as a loader gets it.
+
+    Attributes:
+        name: Up to the colon, if there is one.
+        argument: What follows it: a path, or the name in a catalog.
+        data_dir: Where to look first; None for nowhere else.
+        noise: Of a toy set.
+        seed: Of a toy set.
+        download: Whether it may be downloaded.
+    """
 
     name: str
     argument: str

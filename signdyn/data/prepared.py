@@ -22,6 +22,7 @@ from signdyn.data.dataset import Dataset
 from signdyn.data.wanted import Wanted
 
 SPLITS = ("train", "test")
+"""Those that a data set must have."""
 
 AT_ONCE = 1000
 """Examples that are read at once."""

@@ -15,7 +15,9 @@ import numpy as np
 from signdyn.data.dataset import Dataset
 
 NUM_POINTS = 500
+"""Points of a data set, half of them for training."""
 MAX_NOISE = 0.5
+"""The most that `load` takes, as in the playground."""
 
 Draw = Callable[[np.random.RandomState, float], tuple[np.ndarray, np.ndarray]]
 """``(rng, noise) -> points [500, 2], labels [500]``."""

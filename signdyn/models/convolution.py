@@ -154,7 +154,13 @@ def convolve_by_product(
     kernel: Float[Array, "*window channels units"],
     strides: Sequence[int],
 ) -> Float[Array, "batch *position units"]:
-    """Return :func:`convolve` as one product of patches with the flattened kernel."""
+    """Return :func:`convolve` as one product of patches with the flattened kernel.
+
+    Args:
+        activations: Padded already.
+        kernel: Its window first.
+        strides: Along each axis of the window.
+    """
     read = columns(swap_batch_and_channels(activations), kernel.shape[:-2], strides)
     # without the barrier XLA folds the transposition into the product, which makes that slow
     rows = jax.lax.optimization_barrier(kernel.reshape(-1, kernel.shape[-1]).T)
@@ -167,7 +173,13 @@ def convolve_natively(
     kernel: Float[Array, "*window channels units"],
     strides: Sequence[int],
 ) -> Float[Array, "batch *position units"]:
-    """Return :func:`convolve` as `jax.lax.conv_general_dilated` computes it."""
+    """Return :func:`convolve` as `jax.lax.conv_general_dilated` computes it.
+
+    Args:
+        activations: Padded already.
+        kernel: Its window first.
+        strides: Along each axis of the window.
+    """
     rank = kernel.ndim
     batch_last, window_first = (0, rank - 1, *range(1, rank - 1)), (rank - 1, rank - 2)
     numbers = jax.lax.ConvDimensionNumbers(

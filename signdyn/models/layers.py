@@ -66,6 +66,12 @@ class Pass:
 
         The mean is over examples and positions, without the padding. The site comes after the
         padding, so that every position reads the same shift and matching is exact at borders too.
+
+        Args:
+            name: The layer's.
+            a: What it reads, before the site.
+            strides: Along height and width.
+            padding: "SAME" or "VALID".
         """
         *window, _, units = self.shapes[name]
         a, read = (

@@ -138,7 +138,14 @@ def batch_statistics(
     x: Float[Array, "batch features"],
     sites: Sequence[Site] | None = None,
 ) -> Statistics:
-    """Return what ``model`` takes from ``x`` as a whole, as a batch in training would be taken."""
+    """Return what ``model`` takes from ``x`` as a whole, as a batch in training would be taken.
+
+    Args:
+        model: A module with the conventions of `signdyn.models.mlp`.
+        params: Its ``params`` collection.
+        x: The batch.
+        sites: One `Site` a layer; none means plain activations.
+    """
     return sown_statistics(model, _apply(model, params, x, sites, ["means", "norms"])[1])
 
 
@@ -149,7 +156,15 @@ def apply_frozen(
     sites: Sequence[Site] | None,
     statistics: Statistics,
 ) -> Float[Array, "batch outputs"]:
-    """Return the outputs where ``statistics`` stand for the batch's own: examples are apart."""
+    """Return the outputs where ``statistics`` stand for the batch's own: examples are apart.
+
+    Args:
+        model: A module with the conventions of `signdyn.models.mlp`.
+        params: Its ``params`` collection.
+        x: Inputs.
+        sites: One `Site` a layer; None means plain activations.
+        statistics: Of the training set, or running ones.
+    """
     return model.apply({"params": params}, x, sites, **frozen(statistics))
 
 
@@ -165,12 +180,25 @@ def site_means(
     x: Float[Array, "batch features"],
     sites: Sequence[Site] | None = None,
 ) -> tuple[Float[Array, " _"], ...]:
-    """Return each site's mean activation over ``x``, before centering: one [units] a layer."""
+    """Return each site's mean activation over ``x``, before centering: one [units] a layer.
+
+    Args:
+        model: A module with the conventions of `signdyn.models.mlp`.
+        params: Its ``params`` collection.
+        x: The batch.
+        sites: One `Site` a layer; none means plain activations.
+    """
     return batch_statistics(model, params, x, sites).means
 
 
 def init_params(model: Any, key: PRNGKeyArray, x: Float[Array, "batch features"]) -> Params:
-    """Return freshly drawn parameters; only the shape of one row of ``x`` matters."""
+    """Return freshly drawn parameters.
+
+    Args:
+        model: A module with the conventions of `signdyn.models.mlp`.
+        key: Decides them.
+        x: Inputs, of which only the shape and dtype of one row matter.
+    """
     variables: nn.FrozenDict | dict = model.init(key, x[:1])
     return variables["params"]
 

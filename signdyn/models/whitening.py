@@ -86,6 +86,11 @@ class Mapped:
         """Return what the model returns with kernels T W', as its own ``apply`` would.
 
         The inputs it sows are h, before the map: the gradient of W' is T^T h^T deltas / N.
+
+        Args:
+            variables: Flax's collections, with the W' under ``params``.
+            args: What the model's ``apply`` takes.
+            kwargs: Likewise.
         """
         params = self.unmapped(variables["params"])
         return self.model.apply({**variables, "params": params}, *args, **kwargs)
@@ -101,7 +106,13 @@ class Mapped:
     def matched(
         self, params: Params, sites: Sequence[Site], means: Sequence[Float[Array, " _"]]
     ) -> Params:
-        """Return the W' whose function with ``sites`` is that of the W' in ``params`` without."""
+        """Return the W' whose function with ``sites`` is that of other W' without.
+
+        Args:
+            params: Those others.
+            sites: One a layer.
+            means: That the sites subtract, one array [units] a layer.
+        """
         return self.mapped(self.model.matched(self.unmapped(params), sites, means))
 
     def _each(self, params: Params, change: Callable[[Array, Array], Array]) -> Params:

@@ -33,10 +33,12 @@ should not, arms exchanged at random or effects placed on the rule's edge, see
 `signdyn.calibration`; "-" where every single value decides. **p**: of a permutation test by seed
 against the rule's edges; **p (Holm)** corrects it over the experiment's claims.
 """
+"""Stands above the tables to read."""
 
 FIELDS = ("question", "experiment", "id", "verdict", "sentence", "statistic", "effect", "low")
 FIELDS += ("high", "confidence", "n", "left_out", "p", "p_holm", "false_support", "control")
 FIELDS += ("questions", "rule", "figure", "command")
+"""Columns of the CSV."""
 
 
 def write_evidence(

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from signdyn.report.style import Look, current_style, drawing, look
 
 Sharing = bool | Literal["none", "all", "row", "col"]
+"""Which panels share an axis, as matplotlib takes it."""
 
 
 @drawing()

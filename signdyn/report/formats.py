@@ -13,6 +13,7 @@ from typing import NamedTuple
 from signdyn.report.numbers import UNDEFINED, Number, format_number
 
 Cell = str | Number | bool | None
+"""What a table holds; None and NaN are undefined."""
 
 
 class Markdown(str):

@@ -8,7 +8,9 @@ import math
 import numpy as np
 
 Number = float | int | np.floating | np.integer
+"""Any number of Python or NumPy."""
 UNDEFINED = "undefined"
+"""What stands for NaN and None in texts to read."""
 _LARGEST, _SMALLEST = 1e6, 1e-4
 """Magnitudes outside of these are written with an exponent."""
 

@@ -13,6 +13,7 @@ from signdyn.report.steps import FILE as STEPS_FILE
 from signdyn.report.steps import what_is_wrong
 
 VERDICTS = ("supported", "refuted", "inconclusive")
+"""All that a claim may have."""
 
 _TEXTS = ("title", "question", "answer", "command")
 _NUMBERS = ("effect", "low", "high", "confidence", "p", "p_holm")
@@ -35,7 +36,13 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 class FigureFile(NamedTuple):
-    """One figure: its name, what it shows, and the SVG's bytes; None if it is missing."""
+    """One figure.
+
+    Attributes:
+        name: File name without suffix.
+        caption: What it shows.
+        svg: The file's bytes; None if it is missing.
+    """
 
     name: str
     caption: str

@@ -19,10 +19,14 @@ NO_STEPS = (
     "Training cannot be played step by step here: steps.json is missing, because a version that "
     "wrote none made this run, or damaged. Its command, given again, writes it."
 )
+"""Stands where a run has no steps to play."""
 
 
 class Plates:
     """Puts figures into the page until its budget of bytes is spent; later ones are linked.
+
+    Args:
+        budget: Bytes of figures that the page may hold.
 
     Attributes:
         problems: One sentence for each figure that could not be put into the page.

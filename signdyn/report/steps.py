@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from signdyn.records import write_bytes
 
 Numbers = Sequence[float | None]
+"""None is undefined."""
 FILE = "steps.json"
+"""Its name in a run's folder."""
 _MOST_POINTS = 200_000
 """Numbers in one file above which a page is not made slow with them."""
 
@@ -37,7 +39,14 @@ class Line(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One quantity of all arms over the steps that it was recorded at."""
+    """One quantity of all arms over the steps that it was recorded at.
+
+    Attributes:
+        label: What it is, with its unit.
+        steps: Those it was recorded at.
+        lines: One an arm.
+        log: Whether its axis is logarithmic.
+    """
 
     label: str
     steps: Sequence[int]
@@ -82,7 +91,14 @@ class Walk(NamedTuple):
 
 
 class View(NamedTuple):
-    """What is seen at once: panels, or walks and their maps."""
+    """What is seen at once: panels, or walks and their maps.
+
+    Attributes:
+        label: What the view is called.
+        panels: Quantities over steps.
+        walks: Paths of weights.
+        maps: Name -> plane that walks go over.
+    """
 
     label: str
     panels: Sequence[Panel] = ()

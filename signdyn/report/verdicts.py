@@ -13,6 +13,7 @@ from signdyn.report.seeds import seed_values
 from signdyn.report.tables import Finding, effect_text, interval_heading
 
 SYMBOLS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
+"""Verdict -> a character, so that it is not told by color alone."""
 
 
 def verdict_table(
