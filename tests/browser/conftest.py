@@ -80,7 +80,7 @@ def page(browser, path):
 
 @pytest.fixture
 def kept(browser, path):
-    """Return a function that goes to an address, for tests that leave the page as it was.
+    """Return a function that goes to an address in the page, all claims shown and in order.
 
     Loading takes half a second, so the page stays loaded from one such test to the next.
     """
@@ -88,9 +88,9 @@ def kept(browser, path):
     def at(fragment: str = ""):
         if not browser.run("return location.href").startswith(path.as_uri()):
             browser.emulate()
-            browser.open(path.as_uri() + fragment)
-        else:
-            browser.run("location.hash = arguments[0]", fragment)
+            browser.open(path.as_uri())
+        for address in ("#Verdicts?", fragment):
+            browser.run("location.hash = arguments[0]", address)
             browser.wait()
         return browser
 

@@ -67,8 +67,8 @@ def test_it_opens_with_all_claims_by_experiment(kept):
     assert headings[2] == "Verdicts"  # after the two answers
 
 
-def test_the_filter_is_worked_with_the_keyboard_and_its_state_is_an_address(page):
-    browser = page()
+def test_the_filter_is_worked_with_the_keyboard_and_its_state_is_an_address(kept, page):
+    browser = kept()
     browser.run(FOCUS, "[value=supported]")
     browser.press("space", "tab", "tab", "space")  # off: supported and inconclusive
     expected = [
@@ -92,8 +92,8 @@ def test_the_filter_is_worked_with_the_keyboard_and_its_state_is_an_address(page
     assert again.run("return location.hash") == "#Verdicts"
 
 
-def test_claims_are_sorted_by_verdict_and_back(page):
-    browser = page()
+def test_claims_are_sorted_by_verdict_and_back(kept):
+    browser = kept()
     before = browser.run(SHOWN)
     choose = """const sort = document.querySelector("[name=sort]"); sort.value = arguments[0];
       sort.dispatchEvent(new Event("input", { bubbles: true }))"""
@@ -104,8 +104,8 @@ def test_claims_are_sorted_by_verdict_and_back(page):
     assert browser.run(SHOWN) == before
 
 
-def test_words_narrow_the_claims_down(page):
-    browser = page()
+def test_words_narrow_the_claims_down(kept):
+    browser = kept()
     browser.type("[name=words]", "Natural ADAM")
     shown = [name for name, _ in browser.run(SHOWN)]
     known = all_findings()
@@ -120,8 +120,8 @@ def words_in(name: str, finding: dict) -> set[str]:
     return {word for word in ("natural", "adam") if word in text}
 
 
-def test_an_odd_address_does_no_harm(page):
-    browser = page("#%")
+def test_an_odd_address_does_no_harm(kept):
+    browser = kept("#%")
     for address in ("#%E0%A4%A", "#Verdicts?verdict=x&sort=y&experiment=z", "#a?b?c", "#tr"):
         browser.run("location.hash = arguments[0]", address)
         browser.wait()
@@ -167,8 +167,8 @@ def test_a_link_to_a_claim_unfolds_it_and_shows_all_that_decided_it(kept):
     assert sizes[2] == len(finding["values"])
 
 
-def test_a_link_to_a_claim_that_the_filter_hides_shows_it_all_the_same(page):
-    browser = page("#Verdicts?verdict=supported")
+def test_a_link_to_a_claim_that_the_filter_hides_shows_it_all_the_same(kept):
+    browser = kept("#Verdicts?verdict=supported")
     assert CLAIM not in dict(browser.run(SHOWN))
     browser.run(f"location.hash = '#{CLAIM}'")
     browser.wait()
