@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -34,6 +35,8 @@ def run(
     presets: Mapping[str, Mapping[str, Any]],
     prepare: Callable[[ConfigT], Any],
     execute: Callable[[Any], None],
+    *,
+    words: str = "",
 ) -> None:
     """Parse the command line, prepare, execute; exit with 2 and one sentence on bad input.
 
@@ -44,6 +47,7 @@ def run(
         presets: Preset -> the fields it sets; flags given explicitly win.
         prepare: Config -> plan. Raises ValueError for whatever the user can get wrong.
         execute: Plan -> results on disk.
+        words: Name of the option, a tuple, that words without a name belong to.
     """
     define_flags(config_type, flags.FLAGS)
     # absl turns on INFO for every library that logs; fontTools tells of each glyph
@@ -61,7 +65,7 @@ def run(
             except UsageError as error:  # what shows only when the programs are traced
                 refuse(str(error))
 
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=partial(_parse, words=words))
 
 
 def start(main: Callable[[], None]) -> None:
@@ -192,10 +196,19 @@ class _Words(flags.ArgumentSerializer):
         return ",".join(value)
 
 
-def parse_flags(argv: Sequence[str], values: flags.FlagValues) -> None:
-    """Parse a command line; `UsageError` if a word is no flag, or its value is not accepted."""
+def parse_flags(argv: Sequence[str], values: flags.FlagValues, words: str = "") -> None:
+    """Parse a command line; `UsageError` if a word is no flag, or its value is not accepted.
+
+    Args:
+        argv: The program's name and the words after it.
+        values: Where the flags are defined, and are set.
+        words: Name of the flag that words without one belong to, if there is such a flag.
+    """
     try:
         rest = values(list(argv))
+        if words and len(rest) > 1 and not values[words].present:
+            values[words].parse(",".join(rest[1:]))
+            values[words].present, rest = 1, rest[:1]
     except flags.UnrecognizedFlagError as error:
         name = shortened(error.flagname)[1:-1]
         hint = nearest(error.flagname, values, "--")
@@ -238,9 +251,9 @@ def config_from_flags(
     return config_type(**{**preset, **given})
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], words: str = "") -> list[str]:
     try:
-        parse_flags(argv, flags.FLAGS)
+        parse_flags(argv, flags.FLAGS, words)
     except UsageError as error:
         refuse(str(error))
     return argv[:1]

@@ -3,7 +3,7 @@
 Two runs contradict each other on a claim that one supports and the other refutes. A claim that one
 of them leaves open contradicts nothing. Exit status 1 if there is a contradiction.
 
-    python -m experiments.compare --runs=docs/record/default,docs/record/quick
+    python -m experiments.compare docs/record/default docs/record/quick
 """
 
 import itertools
@@ -101,4 +101,4 @@ def execute(runs: dict[str, Findings]) -> None:
 
 
 if __name__ == "__main__":
-    run(Config, {}, prepare, execute)
+    run(Config, {}, prepare, execute, words="runs")

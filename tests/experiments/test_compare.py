@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from absl import flags
 
 from experiments import claims_table, compare
-from experiments._cli import UsageError
+from experiments._cli import UsageError, config_from_flags, define_flags, parse_flags
 from experiments._questions import QUESTIONS, THREADS
 
 
@@ -79,3 +80,21 @@ def test_the_table_is_written_with_each_rules_rate_of_false_support(runs, tmp_pa
 def test_every_row_of_both_threads_is_there():
     assert list(QUESTIONS) == [*(f"a{n}" for n in range(1, 9)), *(f"b{n}" for n in range(1, 16))]
     assert {name[0] for name in QUESTIONS} == set(THREADS)
+
+
+def test_runs_are_words_or_the_value_of_their_option_and_not_both(runs):
+    for words in ([*runs], [f"--runs={','.join(runs)}"]):
+        values = flags_of(compare.Config)
+        parse_flags(["compare", *words], values, "runs")
+        assert config_from_flags(compare.Config, {}, values).runs == runs
+    both = ["compare", f"--runs={','.join(runs)}", runs[0]]
+    with pytest.raises(UsageError, match="unexpected argument"):
+        parse_flags(both, flags_of(compare.Config), "runs")
+    with pytest.raises(UsageError, match="--runs must name a folder, but .* does not exist"):
+        parse_flags(["compare", runs[0], "nowhere"], flags_of(compare.Config), "runs")
+
+
+def flags_of(config_type):
+    values = flags.FlagValues()
+    define_flags(config_type, values)
+    return values
