@@ -102,7 +102,7 @@ class SweepProgress:
         """Return rate, time left and what diverged, as far as there is something to tell."""
         told = []
         if self._ran:
-            told = [f"{self.rate / 1e3:,.1f} k replica-steps/s"]
+            told = [f"{self.rate:,.0f} replica-steps/s"]
         if self._ran >= ENOUGH * self._total:
             told.append(f"{duration((self._total - self._done) / max(self.rate, 1e-9))} left")
         if self.num_diverged:

@@ -90,7 +90,7 @@ def test_runs_are_words_or_the_value_of_their_option_and_not_both(runs):
     both = ["compare", f"--runs={','.join(runs)}", runs[0]]
     with pytest.raises(UsageError, match="unexpected argument"):
         parse_flags(both, flags_of(compare.Config), "runs")
-    with pytest.raises(UsageError, match="--runs must name a folder, but .* does not exist"):
+    with pytest.raises(UsageError, match=r"--runs must name a folder, but .* does not exist"):
         parse_flags(["compare", runs[0], "nowhere"], flags_of(compare.Config), "runs")
 
 
