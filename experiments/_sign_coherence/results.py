@@ -17,6 +17,7 @@ class Results:
     """The record of a run; numbers are [seed, ...] in the order of every part's seeds.
 
     Attributes:
+        dataset: Name of the data set, as --dataset has it.
         sizes: Of the batches of drawn features and of networks before their first step.
         batch_size: Of the minibatches in training.
         steps: Before which networks in training were read.
@@ -27,7 +28,7 @@ class Results:
         """Load every part; raises `RecordsError` if one is unfinished or damaged."""
         names = ("features", "start", "training", "convolution")
         self._parts = {name: load(plan.session.folder, part=name) for name in names}
-        self._dataset = plan.config.dataset
+        self.dataset = plan.config.dataset
         self.sizes = np.array(doublings(plan.config.num_train))
         self.batch_size = plan.config.batch_size
         self.steps = np.array(recorded_steps(plan.config.steps))
@@ -36,12 +37,12 @@ class Results:
     @property
     def data_name(self) -> str:
         """Name of the data set."""
-        return spoken_name(self._dataset)
+        return spoken_name(self.dataset)
 
     @property
     def examples(self) -> str:
         """What its examples are called."""
-        return "digits" if self._dataset == "digits" else f"examples of {self.data_name}"
+        return "digits" if self.dataset == "digits" else f"examples of {self.data_name}"
 
     @property
     def num_seeds(self) -> int:

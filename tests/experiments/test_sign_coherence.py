@@ -476,6 +476,7 @@ class World(Results):
 
     def __init__(self, true: bool):
         self._true = true
+        self.dataset = "digits"
         self.sizes = 2 ** np.arange(10)
         self.batch_size = 32
         self.steps = np.array([0, 1, 2, 4, 8, 16, 32, 63])
