@@ -9,13 +9,14 @@ seeds, as the arm ``again``: what a negative control compares it with.
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array
 from matplotlib.figure import Figure
 
@@ -225,11 +226,26 @@ def fingerprint(train_fn: TrainFn, example: Any) -> str:
     key = jax.random.key(0)
     draw = jax.eval_shape(train_fn.draw, key)
     hyper = jax.tree.map(lambda _: jax.ShapeDtypeStruct((), jnp.float32), example)
-    texts = (
-        jax.jit(train_fn.draw).lower(key).as_text(),
-        jax.jit(train_fn.run).lower(draw, hyper).as_text(),
-    )
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for traced in (jax.jit(train_fn.draw).trace(key), jax.jit(train_fn.run).trace(draw, hyper)):
+        for part in _parts_of(traced):
+            digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _parts_of(traced: Any) -> Iterator[bytes]:
+    """Yield a traced program's text, and apart from it, for it may be large, its data."""
+    jaxpr, constants = traced.jaxpr.jaxpr, traced.jaxpr.consts
+    shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in constants]
+    arguments = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in traced.jaxpr.in_avals]
+
+    def program(constants: list[Array], *flat: Array) -> list[Array]:
+        return jaxpr_as_fun(ClosedJaxpr(jaxpr, constants))(*flat)
+
+    yield jax.jit(program).lower(shapes, *arguments).as_text().encode()
+    for one in constants:
+        yield repr((one.shape, str(one.dtype))).encode()
+        yield np.asarray(one).tobytes()
 
 
 def _example(points: list[Variant]) -> Any:

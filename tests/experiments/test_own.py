@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from experiments._session import AGAIN_OFFSET, CommonConfig
-from experiments.own import Arm, Experiment, Measure, conclude, measure, measured, prepare
+from experiments.own import (
+    Arm,
+    Experiment,
+    Measure,
+    conclude,
+    fingerprint,
+    measure,
+    measured,
+    prepare,
+)
 from signdyn.centering import CENTERINGS
 from signdyn.claims import Claim, above, ratio_evidence
 from signdyn.data import load
@@ -112,6 +121,18 @@ def test_the_same_command_again_computes_nothing_and_gives_the_same_bytes(outcom
 def test_a_folder_of_other_numbers_is_refused(outcome, other, what):
     with pytest.raises(RecordsError, match=f"another configuration .*{what}"):
         prepare(other, config(outcome[0]))
+
+
+def test_the_fingerprint_of_a_program_is_of_its_numbers_and_not_of_where_they_lie():
+    def of(data, structure=STRUCTURE, measures=MEASURES):
+        return fingerprint(measured(make_train_fn(structure, data), measures), Hyper(0.0))
+
+    copied = DATA._replace(x_train=DATA.x_train.copy())
+    labels = DATA._replace(y_train=1 - DATA.y_train)
+    longer = Structure(MLP((3,), 2), categorical(), steps=8, record_every=2)
+    other = {**MEASURES, "last": MEASURES["last"]._replace(read=lambda t: 2 * t.loss[-1])}
+    assert of(DATA) == of(copied)
+    assert len({of(DATA), of(labels), of(DATA, longer), of(DATA, measures=other)}) == 4
 
 
 def test_claims_may_change_without_another_run(outcome):
