@@ -9,7 +9,7 @@ import pytest
 from experiments._answers import answered_threads
 from experiments._publish import ORDER, PLAYED, SOURCES
 from signdyn.report.page import write_page
-from tests.browser.webdriver import Browser, missing
+from tests.browser.browser import Browser, missing
 
 RECORD = Path(__file__).resolve().parents[2] / "docs" / "record"
 CLAIM = "sign_flip/batch_unanimity_sigmoid"

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
+from selenium.common.exceptions import WebDriverException
+
 from tests.browser.conftest import CLAIM, unfold_all
-from tests.browser.webdriver import WebDriverError
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 
@@ -115,7 +116,7 @@ def test_without_a_script_the_page_is_whole_and_shows_no_dead_control(browser, p
             node = browser.protocol("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
             try:
                 return browser.protocol("DOM.getBoxModel", nodeId=node)["model"]["width"]
-            except WebDriverError:
+            except WebDriverException:
                 return 0
 
         assert box("tr[data-verdict]") > 300
