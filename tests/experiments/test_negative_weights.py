@@ -17,7 +17,8 @@ import pytest
 
 from experiments import _session, negative_weights
 from experiments._negative_weights.arms import GAIN, STRONG_DECAY, XOR_RATE
-from experiments._negative_weights.claims import NETWORKS, STRONG, answer, decide_claims
+from experiments._negative_weights.claims import answer, decide_claims
+from experiments._negative_weights.claims.common import NETWORKS, STRONG
 from experiments._negative_weights.figures import draw_figures
 from experiments._negative_weights.networks import (
     NON_DECREASING_LOSS,
@@ -536,6 +537,7 @@ class World(Results):
     Claims of the thread contradict each other, so what they read is told apart from the rest.
     """
 
+    data_name = "digits"
     epoch = 4
 
     def __init__(self, true: bool):
