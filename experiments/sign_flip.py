@@ -13,7 +13,7 @@ widened until no best rate lies on its edge. A seed's best rate is chosen on the
 Claims and their decision rules: `experiments._sign_flip.claims`. Negative controls: raw against
 raw with other seeds; tanh units behind centered inputs, which have little mean left to remove.
 
-    python -m experiments.sign_flip                   about 3 minutes on two cores
+    python -m experiments.sign_flip                   about a minute on two cores
     python -m experiments.sign_flip --preset=default  estimated at 4 minutes on two cores
 """
 
