@@ -1,5 +1,7 @@
 """An experiment of one's own: its record, its programs, and what a folder of it refuses."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +26,7 @@ from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
 from signdyn.records import load as load_records
 from signdyn.replicas import Hyper, Structure
-from signdyn.sweeps import replica_keys
+from signdyn.sweeps import quick_to_compile, replica_keys
 from signdyn.training import make_train_fn
 
 DATA = load("two_gaussians")
@@ -63,7 +65,7 @@ def outcome(tmp_path_factory):
 
 def test_every_row_of_the_record_is_what_the_training_alone_gives(outcome):
     results = load_records(outcome[0] / "toy")
-    train = jax.jit(make_train_fn(STRUCTURE, DATA))
+    train = jax.jit(make_train_fn(STRUCTURE, DATA), compiler_options=quick_to_compile())
     for arm, point, offset in (
         *((n, a, 0) for n, a in ARMS.items()),
         ("again", ARMS["raw"], AGAIN_OFFSET),
@@ -149,7 +151,7 @@ def test_arms_of_one_structure_share_a_program_and_others_have_their_own(tmp_pat
 def test_a_training_in_parts_ends_with_the_same_measures():
     train = measured(make_train_fn(STRUCTURE, DATA), MEASURES)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=quick_to_compile())
     def both(draw, hyper):
         parts, kept = train.stages(3), []
         state = parts.begin(draw, hyper)
