@@ -18,6 +18,7 @@ import jax
 
 from experiments._interrupt import end_now, how_to_go_on
 from experiments._options import UsageError, shortened
+from signdyn.peers import some
 from signdyn.processes import ALONE, Team, join
 from signdyn.wires import Address, parse_address
 
@@ -87,9 +88,7 @@ def join_team(options: TeamOptions, deciding: Mapping[str, Any]) -> None:
         )
 
     def tell(missing: Sequence[int]) -> None:
-        print(
-            f"{where} waits at {place.address} for {', '.join(map(str, missing))}", file=sys.stderr
-        )
+        print(f"{where} waits at {place.address} for {some(missing)}", file=sys.stderr)
 
     facts = json.dumps({"jax": jax.__version__, **deciding}, sort_keys=True)
     _team = join(
@@ -177,11 +176,10 @@ def first_host(nodes: str) -> str:
     """Return the first of the hosts in Slurm's list of them.
 
     Example:
-        >>> first_host("gpu[003-005,009],big1"), first_host("big1,gpu[1-2]"), first_host("a-1")
-        ('gpu003', 'big1', 'a-1')
+        >>> first_host("gpu[003-005,009],big1"), first_host("rack[1,3]node[07-09]")
+        ('gpu003', 'rack1node07')
     """
-    found = re.match(r"([^,\[]*)(?:\[(\w+)[^\]]*\]([^,]*))?", nodes)
-    return "".join(part or "" for part in found.groups()) if found else nodes
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", nodes).split(",")[0]
 
 
 def _of_tpu(environment: Mapping[str, str]) -> Place | None:

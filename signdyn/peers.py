@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from typing import Any
 
 from signdyn.wires import PATIENCE, Address, Line, free_port, listen
@@ -24,6 +25,12 @@ BEAT = 1.0
 
 SILENCE = 30.0
 """Seconds without a sign of life after which a process counts as gone."""
+
+_MOST_NAMED = 9
+"""Processes of which a line tells, at most."""
+
+_MOST_GUESTS = 200
+"""Connections that have not said who they are, at most: more might be more than can be open."""
 
 
 class PeersError(ConnectionError):
@@ -56,7 +63,12 @@ class Peers:
 
     def watch(self, on_loss: Callable[[int], None]) -> None:
         """From now on, call ``on_loss`` with the first process that is gone without a word."""
-        threading.Thread(target=self._watch, args=(on_loss,), name="peers", daemon=True).start()
+        selector = selectors.DefaultSelector()
+        for peer, line in self._lines.items():
+            selector.register(line.connection, selectors.EVENT_READ, peer)
+        threading.Thread(
+            target=self._watch, args=(selector, on_loss), name="peers", daemon=True
+        ).start()
 
     def leave(self) -> None:
         """Tell the others that this process ends as it should."""
@@ -65,17 +77,20 @@ class Peers:
             line.say("bye")
             line.close()
 
-    def _watch(self, on_loss: Callable[[int], None]) -> None:
-        with selectors.DefaultSelector() as selector:
-            for peer, line in self._lines.items():
-                selector.register(line.connection, selectors.EVENT_READ, peer)
-            beat = 0.0
+    def _watch(self, selector: selectors.BaseSelector, on_loss: Callable[[int], None]) -> None:
+        with selector:
+            beat = awake = 0.0
             while not self._has_left.is_set() and selector.get_map():
                 if time.monotonic() - beat >= BEAT:
                     beat = time.monotonic()
                     for line in self._lines.values():
                         line.say("beat")
                 ready = {key.data for key, _ in selector.select(BEAT)}
+                if time.monotonic() - awake > SILENCE / 2:
+                    # just begun, or was stopped itself, and maybe the others with it
+                    for line in self._lines.values():
+                        line.last = time.monotonic()
+                awake = time.monotonic()
                 for peer in sorted(key.data for key in selector.get_map().values()):
                     lost = self._heard(peer, peer in ready)
                     if self._has_left.is_set():
@@ -96,7 +111,7 @@ class Peers:
             if kind == "bye":
                 line.has_said_bye = True
                 return None
-            if kind == "lost" and which.isdigit():
+            if kind == "lost" and which.isascii() and which.isdigit():
                 return int(which)
         return peer if words is None or time.monotonic() - line.last > SILENCE else None
 
@@ -123,8 +138,8 @@ def meet(
         index: Which one this is.
         facts: What must be the same for all of them; another one's is refused.
         seconds: How long to wait at most.
-        on_wait: Called once, after `PATIENCE` seconds, with the processes that are missing, as far
-            as this one knows.
+        on_wait: Called after `PATIENCE` seconds, with the processes that are missing, as far as
+            this one knows; and once more whenever one has gone that had come.
 
     Raises:
         PeersError: If one does not come in time, the address cannot be used, or process 0 refuses
@@ -149,56 +164,106 @@ def _gather(
     except OSError as error:
         raise PeersError(f"cannot listen at {address}: {error.strerror or error}") from error
     there: dict[int, Line] = {}
-    told, begun = False, time.monotonic()
+    guests: list[Line] = []  # who have not said yet who they are; the longest there first
+    told, begun, asked = False, time.monotonic(), 0.0
     with server, selectors.DefaultSelector() as selector, ExitStack() as stack:
-        stack.callback(lambda: [line.close() for line in there.values()])
-        selector.register(server, selectors.EVENT_READ, 0)
+        stack.callback(lambda: [line.close() for line in (*there.values(), *guests)])
+        selector.register(server, selectors.EVENT_READ)
         while len(there) < count - 1:
-            missing = [k for k in range(1, count) if k not in there]
+            missing = _missing(there, count)
             if time.monotonic() > deadline:
                 raise PeersError(f"{_named(missing, count)} did not come to {address} in time")
             if not told and time.monotonic() - begun > PATIENCE:
                 told = True
                 on_wait(missing)
+            if time.monotonic() - asked >= BEAT:
+                asked = time.monotonic()
+                for line in there.values():
+                    line.say(json.dumps({"missing": missing}))
             for key, _ in selector.select(BEAT):
-                if key.data == 0:
-                    line = Line(server.accept()[0])
-                    peer = _welcomed(line, count, facts, there)
-                    if peer is not None:
-                        there[peer] = line
-                        selector.register(line.connection, selectors.EVENT_READ, peer)
-                elif there[key.data].hear() is None:  # gone again, and may come back
+                if key.data is None:
+                    _let_in(server, selector, guests)
+                elif key.data in guests:
+                    _judge(key.data, selector, guests, there, count, facts)
+                elif key.data.hear() is None:  # gone again, and may come back
                     selector.unregister(key.fileobj)
-                    there.pop(key.data).close()
+                    there.pop(next(k for k, line in there.items() if line is key.data)).close()
+                    told = False
+            while guests and (
+                len(guests) > _MOST_GUESTS or time.monotonic() - guests[0].begun > PATIENCE
+            ):
+                _show_out(guests[0], selector, guests)
         port = free_port(address)
         stack.pop_all()
+    for guest in guests:
+        guest.close()
     for line in there.values():
         line.say(json.dumps({"begin": port}))
     return Peers(0, count, there, port)
 
 
-def _welcomed(line: Line, count: int, facts: str, there: Mapping[int, Line]) -> int | None:
-    """Return which process has come; None if it is refused, and told so."""
-    hello = line.hear_one() or {}
+def _let_in(server: socket.socket, selector: selectors.BaseSelector, guests: list[Line]) -> None:
+    """Accept whoever connects; nobody else waits until they have said who they are."""
+    try:
+        guest = Line(server.accept()[0])
+    except OSError:  # gone before it was let in, or there are too many
+        time.sleep(0.01)
+        return
+    guests.append(guest)
+    selector.register(guest.connection, selectors.EVENT_READ, guest)
+
+
+def _missing(there: Mapping[int, Line], count: int) -> list[int]:
+    """Return who has not come yet, as many as a line tells of."""
+    return list(islice((k for k in range(1, count) if k not in there), _MOST_NAMED))
+
+
+def _show_out(guest: Line, selector: selectors.BaseSelector, guests: list[Line]) -> None:
+    guests.remove(guest)
+    selector.unregister(guest.connection)
+    guest.close()
+
+
+def _judge(
+    guest: Line,
+    selector: selectors.BaseSelector,
+    guests: list[Line],
+    there: dict[int, Line],
+    count: int,
+    facts: str,
+) -> None:
+    """Hear who a guest is: it is welcome as one of the processes, or leaves."""
+    words = guest.hear()
+    if words == []:  # not a whole line yet
+        return
+    hello = _object(words[0]) if words else {}
+    refusal = _refusal(hello, count, facts, there)
+    if refusal is None:
+        guests.remove(guest)
+        there[hello["process"]] = guest
+        guest.say(json.dumps({"missing": _missing(there, count)}))
+        return
+    if refusal:
+        guest.say(json.dumps({"refused": refusal}))
+    _show_out(guest, selector, guests)
+
+
+def _refusal(
+    hello: Mapping[str, Any], count: int, facts: str, there: Mapping[int, Line]
+) -> str | None:
+    """Return why a process is refused, None if it is not; nothing for who is none of a run's."""
     peer = hello.get("process")
     if hello.get("signdyn") != 1 or not isinstance(peer, int):
-        line.close()
-        return None
-    refusal = ""
+        return ""
     if hello.get("count") != count:
-        refusal = f"process 0 was started for {count} processes, this one for {hello.get('count')}"
-    elif not 0 < peer < count:
-        refusal = f"the processes are numbered 0 to {count - 1}, this one {peer}"
-    elif peer in there:
-        refusal = f"another process has come as number {peer}"
-    elif hello.get("facts") != facts:
-        refusal = "process 0 was started with other options, or runs other versions"
-    if refusal:
-        line.say(json.dumps({"refused": refusal}))
-        line.close()
-        return None
-    line.say(json.dumps({"welcome": peer}))
-    return peer
+        return f"process 0 was started for {count} processes, this one for {hello.get('count')}"
+    if not 0 < peer < count:
+        return f"the processes are numbered 0 to {count - 1}, this one {peer}"
+    if peer in there:
+        return f"another process has come as number {peer}"
+    if hello.get("facts") != facts:
+        return "process 0 was started with other options, or runs other versions"
+    return None
 
 
 def _arrive(
@@ -230,6 +295,7 @@ def _arrive(
             wait([0])
             time.sleep(0.1)
             continue
+        missing: Sequence[int] = [0]  # as far as process 0 has told
         with ExitStack() as stack:
             stack.callback(line.close)
             line.say(json.dumps(hello))
@@ -241,17 +307,31 @@ def _arrive(
                     if "begin" in answer:
                         stack.pop_all()
                         return Peers(index, count, {0: line}, answer["begin"])
-                wait([k for k in range(1, count) if k != index])
-        wait([0])  # process 0 has ended, and may come back
+                    missing = answer.get("missing", missing)  # which begins with a welcome
+                if time.monotonic() - line.last > SILENCE:
+                    raise PeersError(f"process 0 of {count} at {address} has fallen silent")
+                wait(missing)
+        if 0 not in missing:
+            raise PeersError(f"process 0 of {count} has ended before all had come to {address}")
+        wait([0])  # it closed before it said a word, and may listen again
         time.sleep(0.1)
 
 
 def _answer(word: str, address: Address) -> dict[str, Any]:
+    """Return what process 0 says, which is one of three things."""
+    answer = _object(word)
+    kinds = {"missing": list, "begin": int, "refused": str}
+    if not any(isinstance(answer.get(name), kind) for name, kind in kinds.items()):
+        raise PeersError(f"what listens at {address} is no process 0 of a run")
+    return answer
+
+
+def _object(word: str) -> dict[str, Any]:
+    """Return the JSON object that a line holds, an empty one if it holds none."""
     with suppress(ValueError, RecursionError):
-        answer = json.loads(word)
-        if isinstance(answer, dict):
-            return answer
-    raise PeersError(f"what listens at {address} is no process 0 of a run")
+        content = json.loads(word)
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _named(processes: Sequence[int], count: int) -> str:
@@ -262,4 +342,15 @@ def _named(processes: Sequence[int], count: int) -> str:
         ('processes 1, 3 of 4', 'process 2 of 4')
     """
     word = "process" if len(processes) == 1 else "processes"
-    return f"{word} {', '.join(map(str, processes))} of {count}"
+    return f"{word} {some(processes)} of {count}"
+
+
+def some(processes: Sequence[int]) -> str:
+    """Return processes in words, the first of them if there are many.
+
+    Example:
+        >>> some([1, 3]), some(range(1, 1000))
+        ('1, 3', '1, 2, 3, 4, 5, 6, 7, 8 and others')
+    """
+    named = ", ".join(map(str, processes[: _MOST_NAMED - 1]))
+    return named if len(processes) < _MOST_NAMED else f"{named} and others"

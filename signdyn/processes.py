@@ -122,6 +122,7 @@ def join(
         # or JAX, under Slurm, keeps a process to one of the devices that it sees
         cluster_detection_method="deactivate",
         coordinator_bind_address=str(runtime) if address.is_loopback else None,
+        heartbeat_timeout_seconds=_FOREVER // 1000,
     )
     jax.local_devices()  # backends tell each other of their devices when they are made
     return Team(index, count, _store(), peers)

@@ -5,13 +5,12 @@ May import: nothing of signdyn.
 """
 
 import ipaddress
-import json
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 PATIENCE = 5.0
 """Seconds to wait for what should come at once."""
@@ -65,7 +64,8 @@ class Line:
         """Take over an open connection."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(PATIENCE)
-        self.connection, self.last, self.has_said_bye = connection, time.monotonic(), False
+        self.connection, self.has_said_bye = connection, False
+        self.begun = self.last = time.monotonic()
         self._rest = b""
 
     def say(self, text: str) -> None:
@@ -90,20 +90,6 @@ class Line:
             if len(self._rest) > _LONGEST
             else [line.decode(errors="replace") for line in lines]
         )
-
-    def hear_one(self) -> dict[str, Any] | None:
-        """Return the one line that is to come, a JSON object; None if something else comes."""
-        begun = time.monotonic()
-        while time.monotonic() - begun < PATIENCE:
-            lines = self.hear()
-            if lines is None:
-                return None
-            if lines:
-                with suppress(ValueError, RecursionError):
-                    content = json.loads(lines[0])
-                    return content if isinstance(content, dict) else None
-                return None
-        return None
 
     def close(self) -> None:
         """Say and hear no more."""
@@ -152,6 +138,7 @@ def relay(target: Address) -> Address:
                     near.close()
                     continue
                 far.settimeout(None)
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # it is silent for hours
                 _start(_pass_on, near, far)
                 _start(_pass_back, far, near)
 

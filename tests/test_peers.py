@@ -1,6 +1,7 @@
 """Processes that meet, refuse strangers, and learn of each other's end: here as threads."""
 
 import json
+import selectors
 import socket
 import threading
 import time
@@ -119,6 +120,62 @@ def test_beats_keep_a_process_alive_for_longer_than_the_silence_allowed(gathered
     assert [lost.who for lost in losses] == [[], []]
 
 
+def test_who_came_early_is_not_lost_because_another_came_late(address, monkeypatch):
+    monkeypatch.setattr(peers, "SILENCE", 0.4)
+    with ThreadPoolExecutor(3) as pool:
+        first = [pool.submit(meet, address, 3, i, "facts", seconds=10.0) for i in (0, 1)]
+        time.sleep(1.0)
+        third = pool.submit(meet, address, 3, 2, "facts", seconds=10.0)
+        team = [one.result(10) for one in (*first, third)]
+    losses = [Lost(), Lost(), Lost()]
+    for index in (2, 0, 1):  # the early one is the last to give a sign of life
+        team[index].watch(losses[index])
+        time.sleep(0.1)
+    time.sleep(0.3)
+    assert [lost.who for lost in losses] == [[], [], []]
+    for one in team:
+        one.leave()
+
+
+def test_processes_that_were_all_stopped_and_go_on_do_not_miss_each_other(gathered, monkeypatch):
+    goes_on = threading.Event()
+    goes_on.set()
+
+    class Stopped(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            found = super().select(timeout)
+            if goes_on.is_set():
+                return found
+            goes_on.wait(5)
+            return []  # its time is over: so ends the wait of a process that was stopped in it
+
+    monkeypatch.setattr(peers, "SILENCE", 0.5)
+    team = gathered(2)
+    monkeypatch.setattr(selectors, "DefaultSelector", Stopped)
+    losses = watched(team)
+    time.sleep(0.2)
+    goes_on.clear()
+    time.sleep(1.0)
+    goes_on.set()
+    time.sleep(0.4)
+    assert [lost.who for lost in losses] == [[], []]
+    cut(team[1])
+    assert losses[0].came.wait(5)
+
+
+def test_what_is_no_process_cannot_be_said_to_be_lost(gathered):
+    team = gathered(2)
+    lost = Lost()
+    team[0].watch(lost)
+    for words in ("lost ²", "lost 1.5", "lost", "", "\0"):
+        team[1]._lines[0].say(words)
+    time.sleep(0.3)
+    assert not lost.who
+    cut(team[1])
+    assert lost.came.wait(5)
+    assert lost.who == [1]
+
+
 @pytest.mark.parametrize(
     ("count", "index", "facts", "said"),
     [
@@ -197,6 +254,78 @@ def test_whoever_waits_in_vain_is_told_for_whom_and_then_gives_up(address):
     with pytest.raises(PeersError, match=r"process 0 of 3 did not come"):
         meet(address, 3, 2, "facts", seconds=0.6, on_wait=told.append)
     assert told == [[0]]
+
+
+def test_whoever_waits_is_told_when_process_0_ends_and_when_it_falls_silent(address, monkeypatch):
+    monkeypatch.setattr(peers, "SILENCE", 0.5)
+    with ThreadPoolExecutor(1) as pool:
+        for last, said in (
+            ("ends", r"process 0 of 3 has ended before all had come to 127\.0\.0\.1:"),
+            ("waits", r"process 0 of 3 at 127\.0\.0\.1:\d+ has fallen silent"),
+        ):
+            with socket.create_server(address) as server:
+                waiting = pool.submit(meet, address, 3, 1, "facts", seconds=10.0)
+                first = server.accept()[0]
+                first.sendall(b'{"missing": [2]}\n')
+                if last == "ends":
+                    first.close()
+                with pytest.raises(PeersError, match=said):
+                    waiting.result(5)
+                first.close()
+
+
+def test_process_0_tells_the_others_for_whom_it_waits(address):
+    told = []
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(meet, address, 30, 0, "facts", seconds=1.0)
+        with pytest.raises(PeersError, match="process 0 of 30 has ended before all had come"):
+            meet(address, 30, 7, "facts", seconds=5.0, on_wait=told.append)
+        with pytest.raises(PeersError, match=r"1, 2, 3, 4, 5, 6, 8, 9 and others of 30 did not"):
+            first.result(5)
+    assert told == [[1, 2, 3, 4, 5, 6, 8, 9, 10]]
+
+
+def test_process_0_tells_again_for_whom_it_waits_when_one_has_gone(address):
+    told = []
+    hello = json.dumps({"signdyn": 1, "process": 2, "count": 3, "facts": "facts"}).encode()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(meet, address, 3, 0, "facts", seconds=1.2, on_wait=told.append)
+        time.sleep(0.08)
+        with socket.create_connection(address, timeout=1) as early:
+            early.sendall(hello + b"\n")
+            time.sleep(0.4)
+        with pytest.raises(PeersError, match="did not come"):
+            first.result(5)
+    assert told == [[1], [1, 2]]
+
+
+def test_many_strangers_who_say_nothing_keep_nobody_waiting(address):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(meet, address, 2, 0, "facts", seconds=10.0)
+        time.sleep(0.2)
+        strangers = [socket.create_connection(address, timeout=2) for _ in range(300)]
+        begun = time.monotonic()
+        second = meet(address, 2, 1, "facts", seconds=10.0)
+        assert time.monotonic() - begun < 1.0
+        for one in (first.result(10), second, *strangers):
+            one.leave() if isinstance(one, peers.Peers) else one.close()
+
+
+def test_a_stranger_who_says_a_little_at_a_time_is_shown_out(address):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(meet, address, 2, 0, "facts", seconds=1.5)
+        time.sleep(0.2)
+        with socket.create_connection(address, timeout=1) as stranger:
+            begun, is_open = time.monotonic(), True
+            while is_open and time.monotonic() - begun < 1.0:
+                try:
+                    stranger.sendall(b"x")
+                    time.sleep(0.02)
+                except OSError:
+                    is_open = False
+            assert not is_open
+        with pytest.raises(PeersError, match="process 1 of 2 did not come"):
+            first.result(5)
 
 
 def test_an_address_that_is_taken_or_unknown_is_one_sentence(address):
