@@ -28,7 +28,8 @@ Headline of the quick run: at its best step 99% of the raw neuron's turns go bac
 from experiments._data import load_digits
 from experiments._publish import Outcome, Publication, publish, run_experiment
 from experiments._session import Session, start_jax
-from experiments._two_weights.claims import FIGURE, answer, decide_claims
+from experiments._two_weights.claims import answer, decide_claims
+from experiments._two_weights.claims.common import FIGURE
 from experiments._two_weights.figure import draw_figure
 from experiments._two_weights.plan import NAME, PRESETS, Config, Plan, make_jobs
 from experiments._two_weights.problem import two_classes

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from experiments._centering.claims import ARMS, DOSE, NORM, SCALE
+from experiments._centering.claims.common import ARMS, DOSE, NORM, SCALE
 from experiments._centering.plan import CENTERED, DOSE_ACTIVATION, NORM_ACTIVATION, NORMED, dosed
 from experiments._centering.results import (
     INPUT_ARMS,

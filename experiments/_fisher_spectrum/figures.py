@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
-from experiments._fisher_spectrum.claims import DOSE, SPECTRUM, WIDTH
+from experiments._fisher_spectrum.claims.common import DOSE, SPECTRUM, WIDTH
 from experiments._fisher_spectrum.plan import DOSE_ACTIVATION, DOSES
 from experiments._fisher_spectrum.random_networks import SETTINGS
 from experiments._fisher_spectrum.results import Results, theory

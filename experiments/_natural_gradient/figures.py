@@ -7,14 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments._intervals import interval_of_mean
-from experiments._natural_gradient.claims import (
-    COORDINATES,
-    LADDER,
-    RACE,
-    SAME,
-    UNITS,
-    damping_gaps,
-)
+from experiments._natural_gradient.claims.common import COORDINATES, LADDER, RACE, SAME, UNITS
+from experiments._natural_gradient.claims.damping import damping_gaps
 from experiments._natural_gradient.plan import DAMPINGS, FRAME_DAMPINGS, PAIRS
 from experiments._natural_gradient.results import Results
 from signdyn.report.figures import band, chance_line, key, panels, strip

@@ -9,13 +9,8 @@ from matplotlib.figure import Figure
 
 from experiments._intervals import interval_of_mean
 from experiments._negative_weights.arms import DECAYS, SLOPE, STRONG_DECAY
-from experiments._negative_weights.claims import (
-    DECAY,
-    MIRROR,
-    SHARES,
-    SYNAPSES,
-    decay_law,
-)
+from experiments._negative_weights.claims.common import DECAY, MIRROR, SHARES, SYNAPSES
+from experiments._negative_weights.claims.decay import decay_law
 from experiments._negative_weights.networks import NON_DECREASING_LOSS
 from experiments._negative_weights.results import LAYERS, Results
 from signdyn.report.figures import band, chance_line, key, panels, strip, theory_line

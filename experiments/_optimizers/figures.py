@@ -8,13 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from experiments._intervals import interval_of_mean
-from experiments._optimizers.claims import (
-    CENTRALIZATION,
-    GAINS,
-    RATES,
-    TURNS,
-    gain,
-)
+from experiments._optimizers.claims.common import CENTRALIZATION, GAINS, RATES, TURNS
+from experiments._optimizers.claims.gains import gain
 from experiments._optimizers.plan import CENTRAL, MAIN, OPTIMIZERS, Course
 from experiments._optimizers.results import Results
 from signdyn.report.figures import band, chance_line, key, panels, strip

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from experiments._sigmoid_vs_tanh.claims import LABELS, PATHWAY, PLAYGROUND, RATES, lead
+from experiments._sigmoid_vs_tanh.claims.common import LABELS, PATHWAY, PLAYGROUND, RATES
+from experiments._sigmoid_vs_tanh.claims.lead import lead
 from experiments._sigmoid_vs_tanh.plan import CHANGES, PATH
 from experiments._sigmoid_vs_tanh.results import Results
 from signdyn.report.figures import band, chance_line, key, panels, strip

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments._intervals import interval_of_mean
-from experiments._sign_coherence.claims import (
+from experiments._sign_coherence.claims.common import (
     ALL,
     BATCH,
     CONVOLUTION,

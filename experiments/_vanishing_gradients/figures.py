@@ -9,11 +9,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._intervals import interval_of_mean
-from experiments._vanishing_gradients.claims import (
-    DEPTH,
-    FACTORIAL,
-    PROFILE,
-    UNITS,
+from experiments._vanishing_gradients.claims.common import DEPTH, FACTORIAL, PROFILE, UNITS
+from experiments._vanishing_gradients.claims.quantities import (
     best_steps,
     deepest,
     first_and_last,

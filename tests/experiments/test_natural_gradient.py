@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 from experiments import _session, natural_gradient
-from experiments._natural_gradient.claims import SAME, WORDS, answer, decide_claims
+from experiments._natural_gradient.claims import answer, decide_claims
+from experiments._natural_gradient.claims.common import SAME, WORDS
 from experiments._natural_gradient.figures import FLOOR, draw_figures
 from experiments._natural_gradient.plan import (
     ACTIVATION,

@@ -17,7 +17,8 @@ import pytest
 
 from experiments import _session, negative_weights
 from experiments._negative_weights.arms import GAIN, STRONG_DECAY, XOR_RATE
-from experiments._negative_weights.claims import NETWORKS, STRONG, answer, decide_claims
+from experiments._negative_weights.claims import answer, decide_claims
+from experiments._negative_weights.claims.common import NETWORKS, STRONG
 from experiments._negative_weights.figures import draw_figures
 from experiments._negative_weights.networks import (
     NON_DECREASING_LOSS,

@@ -14,7 +14,8 @@ import xarray as xr
 
 from experiments import _session, optimizers
 from experiments._ladder import Climb, climb
-from experiments._optimizers.claims import ROUNDING, answer, decide_claims
+from experiments._optimizers.claims import answer, decide_claims
+from experiments._optimizers.claims.controls import ROUNDING
 from experiments._optimizers.figures import draw_figures
 from experiments._optimizers.plan import (
     CENTRAL,

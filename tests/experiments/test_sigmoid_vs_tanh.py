@@ -21,7 +21,7 @@ from experiments import _session, sigmoid_vs_tanh
 from experiments._cli import UsageError
 from experiments._questions import QUESTIONS
 from experiments._sigmoid_vs_tanh import plan as planning
-from experiments._sigmoid_vs_tanh.claims import answer, decide_claims, pooled
+from experiments._sigmoid_vs_tanh.claims import answer, decide_claims
 from experiments._sigmoid_vs_tanh.descent import Point, draw_replica, looks, make_descent
 from experiments._sigmoid_vs_tanh.figures import draw_figures
 from experiments._sigmoid_vs_tanh.network import (
@@ -43,6 +43,7 @@ from experiments._sigmoid_vs_tanh.setting import (
     Setting,
     draw_points,
 )
+from experiments._stated import geometric_mean
 from signdyn.activations import get_activation
 from signdyn.centering import Centering, SiteCentering, resolve_sites
 from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
@@ -744,7 +745,7 @@ def test_factors_along_the_path_multiply_to_the_lead():
 
 def test_pooling_is_a_geometric_mean_and_keeps_what_is_undefined():
     values = [np.array([2.0, 1.0, np.nan]), np.array([8.0, 1.0, 3.0])]
-    np.testing.assert_allclose(pooled(values), [4.0, 1.0, np.nan])
+    np.testing.assert_allclose(geometric_mean(values), [4.0, 1.0, np.nan])
 
 
 # --- verdicts ---------------------------------------------------------------------------------

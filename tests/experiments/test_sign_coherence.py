@@ -15,14 +15,8 @@ import scipy.special
 from experiments import _session, sign_coherence
 from experiments._cli import UsageError
 from experiments._sign_coherence import convolution, features, networks, plan, scopes, training
-from experiments._sign_coherence.claims import (
-    ALL,
-    EXAMPLE,
-    MINIBATCH,
-    SIGNED,
-    answer,
-    decide_claims,
-)
+from experiments._sign_coherence.claims import answer, decide_claims
+from experiments._sign_coherence.claims.common import ALL, EXAMPLE, MINIBATCH, SIGNED
 from experiments._sign_coherence.features import NUM_WEIGHTS
 from experiments._sign_coherence.figures import draw_figures
 from experiments._sign_coherence.plan import RATES, TRAINED_ARMS, Config, Plan

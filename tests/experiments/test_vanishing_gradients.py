@@ -18,11 +18,8 @@ from experiments._cli import UsageError
 from experiments._fisher_spectrum.activation import NAMES
 from experiments._questions import QUESTIONS
 from experiments._vanishing_gradients import start
-from experiments._vanishing_gradients.claims import (
-    answer,
-    decide_claims,
-    predicted_fall,
-)
+from experiments._vanishing_gradients.claims import answer, decide_claims
+from experiments._vanishing_gradients.claims.quantities import predicted_fall
 from experiments._vanishing_gradients.descent import LOST, crossing
 from experiments._vanishing_gradients.figures import draw_figures
 from experiments._vanishing_gradients.network import (

@@ -1,0 +1,25 @@
+"""The answer in a paragraph, with this run's numbers."""
+
+from collections.abc import Sequence
+
+from experiments._sign_flip.claims.common import steps_ratio
+from experiments._sign_flip.results import Results
+from signdyn.claims import SUPPORTED, Finding
+
+
+def answer(results: Results, findings: Sequence[Finding]) -> str:
+    """Return the headline with this run's numbers; it says only what the verdicts bear."""
+    verdicts = {finding.claim.id: finding.verdict for finding in findings}
+    exact = all(v == SUPPORTED for id, v in verdicts.items() if id.startswith("flip_exact"))
+    cuts = all(v == SUPPORTED for id, v in verdicts.items() if id.startswith("center_steps_full"))
+    numbers = []
+    for activation in results.plan.activations:
+        ratio = steps_ratio(results, "full", activation).interval
+        numbers.append(f"{activation} {ratio.estimate:.1f} [{ratio.low:.1f}, {ratio.high:.1f}]")
+    flips = "changes the loss at no step, by no bit" if exact else "changes the loss"
+    verdict = "The common sign is a symptom, the mean is the cause. " if exact and cuts else ""
+    return (
+        f"{verdict}Flipping random signs destroys the gradients' common sign and {flips}; "
+        "subtracting the units' means divides the steps to the target loss, each arm at its own "
+        f"best rate, by: {', '.join(numbers)}."
+    )

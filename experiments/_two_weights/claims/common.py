@@ -1,0 +1,3 @@
+"""The figure that claims point to."""
+
+FIGURE = "two_weights"
