@@ -16,7 +16,7 @@ def mirror_claims(results: Results) -> Stated:
         "hidden": ("outputs of hidden ReLU units", "next layers", slice(1, None)),
     }
     for site, (what, where, layers) in sites.items():
-        arm = f"{site}mirror_claims"
+        arm = f"{site}_inverted"
         losses = [results.value("perceptron", name, "loss") for name in ("positive", arm)]
         yield (
             Claim(
