@@ -19,7 +19,7 @@ LAYERS = (
     ("peers",),
     ("locks", "processes"),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
-    ("checkpoints", "records", "run_folder"),
+    ("checkpoints", "records", "run_folder", "variants"),
     ("analysis", "models", "claims"),
     ("preconditioning", "calibration"),
     ("kronecker",),
