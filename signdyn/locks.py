@@ -193,6 +193,22 @@ def _sign(descriptor: int) -> None:
         return  # a full disk: the lock holds all the same
 
 
+def signature(folder: Path) -> str:
+    """Return what the process that took a folder wrote into its lock file; nothing if none did."""
+    try:
+        return (folder / LOCK_NAME).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def is_of_this_machine(signed: str) -> bool:
+    """Return whether a process on this machine signed so."""
+    try:
+        return json.loads(signed)["host"] == platform.node()
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def _holder(folder: Path) -> str:
     try:
         who = json.loads((folder / LOCK_NAME).read_text())

@@ -9,6 +9,7 @@ May import: wires.
 """
 
 import json
+import os
 import selectors
 import socket
 import threading
@@ -162,7 +163,8 @@ def _gather(
     try:
         server = listen(address)
     except OSError as error:
-        raise PeersError(f"cannot listen at {address}: {error.strerror or error}") from error
+        told = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise PeersError(f"cannot listen at {address}: {told}") from error
     there: dict[int, Line] = {}
     guests: list[Line] = []  # who have not said yet who they are; the longest there first
     told, begun, asked = False, time.monotonic(), 0.0

@@ -114,6 +114,12 @@ def _lines(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield f"ledger line {number}{process}", line
 
 
+def entered(folder: Path) -> set[str]:
+    """Return the ids of the cells that the ledgers tell of and whose files are there, unread."""
+    entries = filter(None, (_entry(line) for _, line in _lines(folder)))
+    return {entry["id"] for entry in entries if (folder / "cells" / entry["file"]).exists()}
+
+
 def ledger_name(process: int) -> str:
     """Return the file in which a process enters its cells; that of process 0 stays.
 

@@ -3,6 +3,7 @@
 May import: files, locks, processes.
 """
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +18,11 @@ from signdyn.files import (
     remove_leftovers,
     write_json,
 )
-from signdyn.locks import LOCK_NAME, Hold, hold_folder
+from signdyn.locks import LOCK_NAME, Hold, hold_folder, is_of_this_machine, signature
 from signdyn.processes import ALONE, Team
+
+SECONDS_TO_APPEAR = 35.0
+"""After which all machines see what one wrote: NFS asks anew for a folder's names after 30."""
 
 
 def open_run(
@@ -63,7 +67,7 @@ def open_run(
         raise RecordsError(f"{text}; name another folder with --out.") from error
     if team.count > 1:
         hold.share()
-        team.wait()
+        team.share(lambda: signature(folder))
     return hold
 
 
@@ -71,12 +75,15 @@ def _join_run(
     folder: Path, config: Mapping[str, Any], environment: Mapping[str, Any], team: Team
 ) -> Hold:
     """Return another process's hold, once the first has made the folder."""
-    team.wait()
-    if not (folder / "run.json").exists():
-        raise RecordsError(
-            f"{folder.absolute()}, where process 0 works, is not to be seen from process "
-            f"{team.index}: --out must name a folder that all processes share."
-        )
+    signed = team.share(lambda: "")  # by process 0, in the folder that it works in
+    begun = time.monotonic()
+    while signature(folder) != signed or not (folder / "run.json").exists():
+        if is_of_this_machine(signed) or time.monotonic() - begun > SECONDS_TO_APPEAR:
+            raise RecordsError(
+                f"{folder.absolute()}, where process 0 works, is not to be seen from process "
+                f"{team.index}: --out must name a folder that all processes share."
+            )
+        time.sleep(0.1)
     check_run(folder, config, environment)
     return hold_folder(folder, shared=True)
 

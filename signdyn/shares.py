@@ -2,17 +2,19 @@
 
 Several processes deal the missing cells out among themselves without a word: all of them know the
 same finished cells, since process 0 told them, and ask for the same cells in the same order. May
-import: processes, records.
+import: processes, records, run_folder.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from signdyn.files import RecordsError
 from signdyn.processes import ALONE, Team
-from signdyn.records import mend_ledger
+from signdyn.records import entered, mend_ledger
+from signdyn.run_folder import SECONDS_TO_APPEAR
 
 
 class Dealt(NamedTuple):
@@ -94,7 +96,15 @@ class Shares:
         return Dealt(frozenset(i for i, cell in enumerate(cells) if cell in done), frozenset(own))
 
     def _mended(self) -> dict:
+        if self.team.count > 1:
+            self._await_others()
         ledger = mend_ledger(self._folder)
         if ledger.damaged:
             self._on_damage(ledger.damaged)
         return {"done": sorted(ledger.good), "history": self._history.hexdigest()}
+
+    def _await_others(self) -> None:
+        """Wait until all cells that were dealt are seen, which others wrote before they came."""
+        begun = time.monotonic()
+        while self._dealt - entered(self._folder) and time.monotonic() - begun < SECONDS_TO_APPEAR:
+            time.sleep(0.1)

@@ -54,6 +54,10 @@ def parse_address(text: str) -> Address:
         raise ValueError(f"expected host:port with a port from 1 to 65534, got {text!r}")
     if (":" in host) != is_bracketed or any(c.isspace() for c in host):
         raise ValueError(f"expected host:port, an IPv6 host in brackets, got {text!r}")
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"expected host:port, got {text!r}, of which the host is none") from error
     return Address(host, int(port))
 
 

@@ -1,15 +1,19 @@
 """Cells are dealt out: all of them, each to one process, whatever was there before."""
 
 import json
+import platform
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from signdyn.files import RecordsError
+from signdyn.locks import LOCK_NAME
 from signdyn.processes import ALONE, Team
 from signdyn.records import Replica, Variable, ledger_name, read_ledger, write_cell
+from signdyn.run_folder import open_run
 from signdyn.shares import Shares
 
 
@@ -132,7 +136,9 @@ def test_damage_is_told_by_the_first_process_and_its_cells_are_dealt_anew(tmp_pa
     assert told == {0: [f"part-{CELLS[1]}.nc (checksum differs)"], 1: []}
 
 
-def test_processes_that_come_to_other_cells_do_not_go_on_together(tmp_path):
+def test_processes_that_come_to_other_cells_do_not_go_on_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("signdyn.shares.SECONDS_TO_APPEAR", 0.0)
+
     def work(team):
         shares = Shares(tmp_path, team)
         shares.deal(CELLS[: 3 + team.index], 1)
@@ -152,3 +158,77 @@ def test_one_process_alone_meets_nobody_and_reads_the_ledger_each_time(tmp_path)
     assert shares.deal(CELLS[:2], 1).own == {0, 1}  # nobody has run them
     write(tmp_path, CELLS[0])
     assert shares.deal(CELLS[:2], 1) == (frozenset({0}), frozenset({1}))
+
+
+def test_what_another_process_wrote_is_waited_for_where_it_is_seen_later(tmp_path):
+    late = []
+
+    def work(team):
+        shares = Shares(tmp_path, team)
+        own = [CELLS[place] for place in shares.deal(CELLS[:4], 1).own]
+        if team.is_first:
+            for cell in own:
+                write(tmp_path, cell)
+        else:  # as if NFS showed them to the first one only then
+            late.append(threading.Timer(0.5, lambda: [write(tmp_path, cell, 1) for cell in own]))
+            late[0].start()
+        shares.gather()
+        return shares.deal(CELLS[:4], 1)
+
+    for dealt in together(2, work):
+        assert dealt == (frozenset(range(4)), frozenset())
+    late[0].join()
+
+
+def opened(team, folders):
+    """Open a process's folder; return what it is told if it may not."""
+    try:
+        open_run(folders[team.index], {"seeds": 4}, {}, team=team).check()
+    except RecordsError as error:
+        return str(error)
+    return ""
+
+
+def test_processes_that_see_one_folder_open_it_together(tmp_path):
+    assert together(3, lambda team: opened(team, [tmp_path / "run"] * 3)) == ["", "", ""]
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_another_folder_of_that_name_is_told_from_the_shared_one(tmp_path, is_used):
+    folders = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
+    if is_used:  # by the same command, once
+        open_run(folders[1], {"seeds": 4}, {}).release()
+        (folders[1] / LOCK_NAME).write_text('{"pid": 7, "host": "node2"}')
+    kept = {path: path.read_bytes() for path in tmp_path.glob("b/**/*") if path.is_file()}
+    begun = time.monotonic()
+    first, second = together(2, lambda team: opened(team, folders))
+    assert time.monotonic() - begun < 5.0  # on one machine nothing appears later
+    assert first == ""
+    assert second.endswith(
+        "is not to be seen from process 1: --out must name a folder that all processes share."
+    )
+    assert kept == {path: path.read_bytes() for path in tmp_path.glob("b/**/*") if path.is_file()}
+
+
+def test_a_folder_that_another_machine_made_is_waited_for(tmp_path, monkeypatch):
+    names = {0: "node1", 1: "node2"}
+    folder, aside = tmp_path / "run", tmp_path / "not seen yet"
+    who = threading.local()
+    monkeypatch.setattr(platform, "node", lambda: names[who.index])
+
+    def work(team):
+        who.index = team.index
+        if not team.is_first:
+            threading.Timer(0.5, lambda: aside.symlink_to(folder)).start()
+        return opened(team, [folder, aside])
+
+    assert together(2, work) == ["", ""]
+
+
+def test_a_folder_that_never_appears_is_told_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("signdyn.run_folder.SECONDS_TO_APPEAR", 0.3)
+    monkeypatch.setattr("signdyn.run_folder.is_of_this_machine", lambda signed: False)
+    begun = time.monotonic()
+    _, second = together(2, lambda team: opened(team, [tmp_path / "a", tmp_path / "b"]))
+    assert "is not to be seen from process 1" in second
+    assert 0.3 < time.monotonic() - begun < 5.0

@@ -20,7 +20,7 @@ def test_an_address_is_read_and_written_the_same(text, host, port):
 @pytest.mark.parametrize(
     "text",
     ["", "node", "node:", ":1234", "node:0", "node:65535", "node:12a", "node:-1", "::1:1234",
-     "[::1]", "[node]:1", "a b:12", "node:1²"],
+     "[::1]", "[node]:1", "a b:12", "node:1²", ".:1234", "a..b:1", "a" * 64 + ".org:1"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ValueError, match="expected host:port"):
