@@ -12,6 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -90,7 +91,8 @@ def join_team(options: TeamOptions, deciding: Mapping[str, Any]) -> None:
     def tell(missing: Sequence[int]) -> None:
         print(f"{where} waits at {place.address} for {some(missing)}", file=sys.stderr)
 
-    facts = json.dumps({"jax": jax.__version__, **deciding}, sort_keys=True)
+    program = Path(sys.argv[0]).stem  # an experiment's name
+    facts = json.dumps([program, jax.__version__, dict(deciding)], sort_keys=True)
     _team = join(
         place.address,
         place.count,

@@ -27,7 +27,7 @@ from experiments import (
 )
 from experiments._cli import option, run
 from experiments._data import data_dir_option, download_option
-from experiments._machine import MachineOptions
+from experiments._machine import MachineOptions, start_jax
 from experiments._publish import show
 from experiments._team import ended_together, team
 
@@ -71,7 +71,9 @@ class Config(MachineOptions):
 def prepare(config: Config) -> list[tuple[ModuleType, Any]]:
     """Return every chosen experiment with its plan; nothing runs before all are checked."""
     chosen = [EXPERIMENTS[name] for name in config.only or EXPERIMENTS]
-    plans = [(module, module.prepare(_config_for(module, config))) for module in chosen]
+    configs = [_config_for(module, config) for module in chosen]
+    start_jax(config)  # before any experiment does: processes must agree on --only, too
+    plans = [(module, module.prepare(own)) for module, own in zip(chosen, configs, strict=True)]
     for _, plan in plans:
         plan.session.open()
     return plans

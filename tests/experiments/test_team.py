@@ -1,12 +1,17 @@
 """Who the processes of a run are: what flags say, and what Slurm or a TPU pod tell."""
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from experiments import _team
+from experiments import all as everything
 from experiments._cli import UsageError
 from experiments._machine import MachineOptions, deciding
 from experiments._team import find_place
+from signdyn.processes import ALONE
 from signdyn.wires import Address
 
 NONE = MachineOptions()
@@ -75,3 +80,35 @@ def test_a_worker_of_a_tpu_pod_finds_its_place():
 def test_which_process_this_is_decides_no_number():
     assert deciding(options("node1:1234", 4, 1)) == deciding(NONE)
     assert deciding(replace(NONE, precision="highest")) != deciding(NONE)
+
+
+def facts_of(monkeypatch, program, given):
+    """Return what a process tells the others that must be the same for them."""
+    told = []
+    monkeypatch.setattr(_team, "join", lambda *place, facts, **calls: told.append(facts))
+    monkeypatch.setattr(_team, "_team", ALONE)
+    monkeypatch.setattr(sys, "argv", [f"/somewhere/experiments/{program}.py"])
+    _team.join_team(given, deciding(given))
+    return told[0]
+
+
+def test_processes_agree_on_the_experiment_and_on_what_decides_numbers(monkeypatch):
+    usual = options("node1:1234", 4, 1)
+    facts = facts_of(monkeypatch, "optimizers", usual)
+    assert facts_of(monkeypatch, "optimizers", replace(usual, process_id=2, devices=3)) == facts
+    assert facts_of(monkeypatch, "optimizers", replace(usual, deterministic=True)) != facts
+    assert facts_of(monkeypatch, "vanishing_gradients", usual) != facts
+
+
+def test_of_all_experiments_processes_agree_on_which_before_any_of_them_starts(monkeypatch):
+    started = []
+    monkeypatch.setattr(everything, "start_jax", started.append)
+    both = everything.Config(only=("two_weights", "centering"))
+    module = SimpleNamespace(
+        Config=everything.Config, PRESETS={}, prepare=lambda config: started[9]
+    )
+    monkeypatch.setattr(everything, "EXPERIMENTS", dict.fromkeys(both.only, module))
+    with pytest.raises(IndexError):  # prepared after
+        everything.prepare(both)
+    assert started == [both]
+    assert deciding(both) != deciding(everything.Config(only=("two_weights",)))
