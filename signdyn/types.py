@@ -1,10 +1,17 @@
-"""Shared aliases: what a model is to the analysis functions. Knows no framework."""
+"""Shared aliases: what a model and a number are to the analysis functions. Knows no framework."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxtyping import Array
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+Real = Float[ArrayLike, "..."]
+"""A number or an array of them; several broadcast against each other."""
+
+Reals = Float[Array, "..."]
+"""An array of the shape that the arguments broadcast to."""
 
 Params = Any
 """Any pytree of float arrays."""
