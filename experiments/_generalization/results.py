@@ -9,6 +9,7 @@ from experiments._generalization.plan import LARGE_RATE, LEVELS, Plan
 from experiments._generalization.spans import effective_dimension, second_moment_spectrum
 from experiments._ladder import Climb, climb
 from experiments._path_probe import steps_to_target
+from experiments._stated import NotRunError
 from signdyn.records import load
 
 RISE = 1.25
@@ -68,11 +69,21 @@ class Results:
         return self.climb(regime, activation, arm).at_best(name)
 
     def at_rate(self, rate: float, name: str, regime: str, activation: str, arm: str) -> np.ndarray:
-        """Return a quantity [seed, ...] at a given rate x lambda_max; NaN if it was not run."""
+        """Return a quantity [seed, ...] at a given rate x lambda_max.
+
+        NaN where the rate is, as the best rate of an arm is of which none arrives.
+
+        Raises:
+            NotRunError: If the arm has no descent at that rate.
+        """
         own = self.climb(regime, activation, arm)
         values = own.rows[name].transpose("variant", "seed", ...).values.astype(np.float64)
+        if np.isnan(rate):
+            return np.full(values.shape[1:], np.nan)
         places = np.flatnonzero(own.rates == rate)
-        return values[places[0]] if len(places) else np.full(values.shape[1:], np.nan)
+        if not len(places):
+            raise NotRunError(f"{arm} at rate x lambda_max = {rate:g}", own.steps.shape[1])
+        return values[places[0]]
 
     def best_rate(self, regime: str, activation: str, arm: str) -> float:
         """Return the best rate x lambda_max of an arm; NaN if none arrives."""

@@ -7,6 +7,7 @@ from experiments._ladder import Climb, climb
 from experiments._optimizers.plan import Course, Plan
 from experiments._optimizers.probe import READINGS
 from experiments._path_probe import steps_to_target
+from experiments._stated import NotRunError
 from signdyn.claims import MAX_LEFT_OUT
 from signdyn.records import load
 
@@ -47,16 +48,22 @@ class Results:
     def at_common_rate(self, course: Course) -> tuple[np.ndarray, np.ndarray]:
         """Return [seed] steps of raw and of centered at a fraction, 2^-COMMON, of raw's best rate.
 
-        NaN where the ladder has no such rate.
+        NaN where raw has no best rate.
+
+        Raises:
+            NotRunError: If a ladder has no such rate.
         """
-        raw, centered = (self.climb(course, arm) for arm in ("raw", "centered"))
-        rate = raw.rates[raw.best] * 2.0**-COMMON if raw.best is not None else np.nan
-        picked = []
-        for descents in (raw, centered):
-            places = np.flatnonzero(np.isclose(descents.rates, rate))
-            lost = np.full(self.num_seeds, np.nan)
-            picked.append(descents.steps[places[0]] if len(places) else lost)
-        return picked[0], picked[1]
+        descents = {arm: self.climb(course, arm) for arm in ("raw", "centered")}
+        raw = descents["raw"]
+        if raw.best is None:
+            return np.full(self.num_seeds, np.nan), np.full(self.num_seeds, np.nan)
+        rate = raw.rates[raw.best] * 2.0**-COMMON
+        places = {arm: np.flatnonzero(np.isclose(own.rates, rate)) for arm, own in descents.items()}
+        for arm, found in places.items():
+            if not len(found):
+                raise NotRunError(f"{arm} at learning rate {rate:g}", self.num_seeds)
+        steps = {arm: own.steps[places[arm][0]] for arm, own in descents.items()}
+        return steps["raw"], steps["centered"]
 
     def flip_gap(self, course: Course) -> np.ndarray:
         """Return [seed] the largest |raw - flipped| over rates, of the loss at every step.

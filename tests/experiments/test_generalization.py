@@ -31,6 +31,7 @@ from experiments._generalization.plan import (
     Plan,
 )
 from experiments._generalization.results import MOST_THROWN, RISE, Results, at_level, steady_steps
+from experiments._stated import NotRunError
 from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.records import load
 from signdyn.sweeps import quick_to_compile
@@ -519,7 +520,9 @@ def test_arms_are_read_at_their_best_rate_and_at_equal_losses():
     for arm in ("raw", "centered"):
         assert made.at_arrival("clean", "relu", arm).tolist() == [0.75] * 3
     assert made.at_rate(4.0, "test_error", "clean", "relu", "raw")[:, 0].tolist() == [1.0] * 3
-    assert np.isnan(made.at_rate(16.0, "test_error", "clean", "relu", "raw")).all()
+    assert np.isnan(made.at_rate(np.nan, "test_error", "clean", "relu", "raw")).all()
+    with pytest.raises(NotRunError, match="raw at rate x lambda_max = 16"):
+        made.at_rate(16.0, "test_error", "clean", "relu", "raw")
     curves = made.curves("loss", "clean", "relu", "raw")
     assert curves is not None
     np.testing.assert_array_equal(curves[0], 2.0 * 0.09 ** (np.arange(12) / 8))
@@ -673,6 +676,22 @@ def test_a_share_of_seeds_that_never_arrive_decides_nothing(plan):
     assert len(lost) == 9
     assert {verdicts[id] for id in lost} == {INCONCLUSIVE}
     assert verdicts["loss_small_relu"] == SUPPORTED
+
+
+def test_what_was_not_run_decides_nothing_and_the_table_says_why(plan):
+    class Unrun(World):
+        def at_rate(self, rate, name, regime, activation, arm):
+            if arm == "again":
+                raise NotRunError("again at rate x lambda_max = 2", num_seeds=16)
+            return super().at_rate(rate, name, regime, activation, arm)
+
+    findings = {f.claim.id: f for f in decide_claims(Unrun(plan, True))}
+    unrun = [id for id, f in findings.items() if "not run" in f.evidence.left_out_why]
+    assert unrun == ["again_loss"]
+    assert findings["again_loss"].verdict == INCONCLUSIVE
+    assert findings["again_loss"].evidence.left_out_why == (
+        "16 not run (again at rate x lambda_max = 2)"
+    )
 
 
 def test_the_start_that_generalizes_worse_has_larger_kernels():

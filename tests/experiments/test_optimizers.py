@@ -32,6 +32,7 @@ from experiments._optimizers.plan import (
 from experiments._optimizers.probe import optimizer_probe, share_along_mean, sum_drift
 from experiments._optimizers.results import COMMON, Results, without_gambles
 from experiments._questions import QUESTIONS
+from experiments._stated import NotRunError
 from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.models.mlp import MLP
 from signdyn.optimizers import centralize_per_unit
@@ -493,10 +494,19 @@ def test_the_common_rate_is_two_octaves_below_raws_best():
     assert centered.tolist() == [41.0, 43.0]
 
 
-@pytest.mark.parametrize("raw", [[[10, 12], [20, 22]], [[np.nan] * 2] * 2])
-def test_where_the_ladder_has_no_such_rate_or_no_best_one_nothing_is_known(raw):
+def test_a_common_rate_without_a_best_one_is_undefined():
+    raw = [[np.nan] * 2] * 2
     made = Record({arm: ladder_of(raw, [0.5, 1.0]) for arm in ("raw", "centered")})
     assert np.isnan(made.at_common_rate(Course(MAIN, "adam"))).all()
+
+
+def test_a_common_rate_that_is_not_on_a_ladder_was_not_run():
+    steps, rates = [[40, 42], [20, 22], [10, 12], [30, 32]], [0.25, 0.5, 1.0, 2.0]
+    whole, short = ladder_of(steps, rates), ladder_of(steps[1:], rates[1:])
+    for ladders, arm in ((short, whole), "raw"), ((whole, short), "centered"):
+        made = Record(dict(zip(("raw", "centered"), ladders, strict=True)))
+        with pytest.raises(NotRunError, match=f"{arm} at learning rate 0.25"):
+            made.at_common_rate(Course(MAIN, "adam"))
 
 
 def test_a_rate_at_which_a_quarter_of_the_seeds_is_lost_is_a_rate_and_with_more_lost_none():
@@ -592,6 +602,19 @@ def test_every_claim_is_supported_where_it_is_true_and_refuted_where_it_is_false
     true, false = ({f.claim.id: f.verdict for f in findings} for findings in worlds)
     assert true == dict.fromkeys(true, SUPPORTED)
     assert false == dict.fromkeys(true, REFUTED)
+
+
+def test_a_common_rate_that_was_not_run_decides_nothing_and_the_table_says_why():
+    class Unrun(World):
+        def at_common_rate(self, course):
+            raise NotRunError("raw at learning rate 0.25", self.num_seeds)
+
+    findings = {f.claim.id: f for f in decide_claims(Unrun(true=True))}
+    unrun = {id: f for id, f in findings.items() if "not run" in f.evidence.left_out_why}
+    assert list(unrun) == ["common_rate_momentum", "common_rate_adam"]
+    for finding in unrun.values():
+        assert finding.verdict == INCONCLUSIVE
+        assert finding.evidence.left_out_why == "14 not run (raw at learning rate 0.25)"
 
 
 def test_what_is_claimed_and_how_it_is_decided_does_not_depend_on_the_record(worlds):

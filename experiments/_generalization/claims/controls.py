@@ -3,9 +3,10 @@
 from experiments._generalization.claims.common import LOSS, SPECTRUM, over_layers
 from experiments._generalization.plan import LARGE_RATE, LARGE_SCALE, LEVELS
 from experiments._generalization.results import Results
-from experiments._stated import NO_DIFFERENCE, Stated
+from experiments._stated import NO_DIFFERENCE, Stated, evidence_if_run
 from signdyn.claims import (
     Claim,
+    Evidence,
     above,
     always,
     below,
@@ -47,7 +48,11 @@ def control_claims(results: Results) -> Stated:
     first = results.plan.activations[0]
     raw = results.at_best("matched_test_loss", "clean", first, "raw")[:, -1]
     best = results.best_rate("clean", first, "raw")
-    again = results.at_rate(best, "matched_test_loss", "clean", first, "again")[:, -1]
+
+    def again_ratio() -> Evidence:
+        again = results.at_rate(best, "matched_test_loss", "clean", first, "again")[:, -1]
+        return ratio_evidence(raw, again)
+
     yield (
         Claim(
             "again_loss",
@@ -58,7 +63,7 @@ def control_claims(results: Results) -> Stated:
             NO_DIFFERENCE,
             control=True,
         ),
-        ratio_evidence(raw, again),
+        evidence_if_run(again_ratio, "ratio"),
     )
     if "relu" in results.plan.activations:
         # at the middle level, where it has arrived with nearly every seed

@@ -3,8 +3,8 @@
 from experiments._generalization.claims.common import ARMS, LOSS, STEPS, cases
 from experiments._generalization.plan import LEVELS, RUNGS
 from experiments._generalization.results import Results
-from experiments._stated import NO_DIFFERENCE, Stated
-from signdyn.claims import Claim, above, mean_evidence, ratio_evidence, within
+from experiments._stated import NO_DIFFERENCE, Stated, evidence_if_run
+from signdyn.claims import Claim, Evidence, above, mean_evidence, ratio_evidence, within
 
 SAME_ERROR = within(-0.03, 0.03)
 """Fewer than three more or fewer of a hundred test examples wrong counts as no difference."""
@@ -46,10 +46,15 @@ def generalization_claims(results: Results) -> Stated:
         )
     for activation in results.plan.activations:
         small = 2.0 ** RUNGS[activation][0]
-        loss = [
-            results.at_rate(small, "matched_test_loss", "clean", activation, arm)[:, 1]
-            for arm in ARMS
-        ]
+
+        def loss_ratio(activation: str = activation, small: float = small) -> Evidence:
+            return ratio_evidence(
+                *(
+                    results.at_rate(small, "matched_test_loss", "clean", activation, arm)[:, 1]
+                    for arm in ARMS
+                )
+            )
+
         yield (
             Claim(
                 f"loss_small_{activation}",
@@ -61,7 +66,7 @@ def generalization_claims(results: Results) -> Stated:
                 NO_DIFFERENCE,
                 LOSS,
             ),
-            ratio_evidence(*loss),
+            evidence_if_run(loss_ratio, "ratio"),
         )
 
 

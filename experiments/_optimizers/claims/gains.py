@@ -5,8 +5,8 @@ import numpy as np
 from experiments._optimizers.claims.common import GAINS, RATES, WORDS
 from experiments._optimizers.plan import MAIN, Course
 from experiments._optimizers.results import COMMON, Results
-from experiments._stated import NO_DIFFERENCE, Stated, evidence_of_ratios
-from signdyn.claims import Claim, above, ratio_evidence
+from experiments._stated import NO_DIFFERENCE, Stated, evidence_if_run, evidence_of_ratios
+from signdyn.claims import Claim, Evidence, above, ratio_evidence
 
 FOLK = {
     "momentum": "Momentum averages the zig-zag away, so centering is no longer needed.",
@@ -60,6 +60,10 @@ def gain_claims(results: Results) -> Stated:
             evidence_of_ratios(plain / gain(results, Course(MAIN, optimizer))),
         )
     for optimizer in ("momentum", "adam"):
+
+        def common_ratio(optimizer: str = optimizer) -> Evidence:
+            return ratio_evidence(*results.at_common_rate(Course(MAIN, optimizer)))
+
         yield (
             Claim(
                 f"common_rate_{optimizer}",
@@ -70,7 +74,7 @@ def gain_claims(results: Results) -> Stated:
                 above(1.25),
                 RATES,
             ),
-            ratio_evidence(*results.at_common_rate(Course(MAIN, optimizer))),
+            evidence_if_run(common_ratio, "ratio"),
         )
 
 
