@@ -19,7 +19,7 @@ import jax
 
 from experiments._interrupt import end_now, how_to_go_on
 from experiments._options import UsageError, shortened
-from signdyn.peers import some
+from signdyn.meeting import some
 from signdyn.processes import ALONE, Team, join
 from signdyn.wires import Address, parse_address
 

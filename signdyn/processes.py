@@ -1,18 +1,20 @@
 """Several processes, on one machine or many, that work on one run.
 
-They meet (`signdyn.peers`), start JAX's distributed runtime, and use its key-value store and its
+They meet (`signdyn.meeting`), start JAX's distributed runtime, and use its key-value store and its
 barriers, and nothing else of it: a block is computed by one process on its own devices, so that
-its bits are those of a run by one process alone. May import: peers, wires.
+its bits are those of a run by one process alone. May import: meeting, peers, wires.
 """
 
 import json
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from signdyn.peers import Peers, meet
+from signdyn.meeting import meet
+from signdyn.peers import Peers, PeersError
 from signdyn.wires import Address, relay
 
 _FOREVER = 2**31 - 1
@@ -100,14 +102,14 @@ def join(
         address: Where process 0 listens; JAX's runtime takes the next port, if it is free.
         count: Number of processes.
         index: Which one this is.
-        facts: What must be the same for all of them, see `signdyn.peers.meet`.
+        facts: What must be the same for all of them, see `signdyn.meeting.meet`.
         on_loss: Called once, in a thread, with the number of a process that has gone before the
             end. The run cannot go on then, and the main thread may wait for ever: end the process.
-        on_wait: As for `signdyn.peers.meet`.
+        on_wait: As for `signdyn.meeting.meet`.
         seconds: How long to wait for the others.
 
     Raises:
-        signdyn.peers.PeersError: If they do not find each other.
+        signdyn.peers.PeersError: If they do not find each other, or the runtime does not start.
     """
     peers = meet(address, count, index, facts, seconds=seconds, on_wait=on_wait)
     peers.watch(on_loss)
@@ -115,17 +117,29 @@ def join(
     _avoid_proxies(address.host)
     # it takes SIGTERM for itself, which should end a process
     jax.config.update("jax_enable_preemption_service", False)
-    jax.distributed.initialize(
-        str(runtime if index == 0 else relay(runtime)),
-        count,
-        index,
-        # or JAX, under Slurm, keeps a process to one of the devices that it sees
-        cluster_detection_method="deactivate",
-        coordinator_bind_address=str(runtime) if address.is_loopback else None,
-        heartbeat_timeout_seconds=_FOREVER // 1000,
-    )
+    try:
+        jax.distributed.initialize(
+            str(runtime if index == 0 else relay(runtime)),
+            count,
+            index,
+            # or JAX, under Slurm, keeps a process to one of the devices that it sees
+            cluster_detection_method="deactivate",
+            coordinator_bind_address=_bind_address(runtime),
+            heartbeat_timeout_seconds=_FOREVER // 1000,
+        )
+    except jax.errors.JaxRuntimeError as error:
+        told = str(error).splitlines()[0]
+        raise PeersError(f"JAX's runtime does not start at {runtime}: {told}") from error
     jax.local_devices()  # backends tell each other of their devices when they are made
     return Team(index, count, _store(), peers)
+
+
+def _bind_address(runtime: Address) -> str | None:
+    """Return where JAX's runtime listens; None for all of the machine's addresses, as it does."""
+    if runtime.is_loopback:
+        return str(runtime)
+    # by itself it listens at [::], which a machine without IPv6 has not
+    return None if socket.has_dualstack_ipv6() else f"0.0.0.0:{runtime.port}"
 
 
 def _store() -> Any:

@@ -17,6 +17,7 @@ MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
 LAYERS = (
     ("checks", "types", "files", "handing", "inputs", "memory", "wires"),
     ("peers",),
+    ("meeting",),
     ("locks", "processes"),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
     ("checkpoints", "records", "run_folder", "variants"),

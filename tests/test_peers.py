@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from signdyn import peers
-from signdyn.peers import PeersError, meet
+from signdyn import meeting, peers
+from signdyn.meeting import meet
+from signdyn.peers import PeersError
 from signdyn.wires import Address
 
 
@@ -24,7 +25,8 @@ def address():
 def impatient(monkeypatch):
     """Nobody waits long in these tests."""
     monkeypatch.setattr(peers, "BEAT", 0.05)
-    monkeypatch.setattr(peers, "PATIENCE", 0.2)
+    monkeypatch.setattr(meeting, "BEAT", 0.05)
+    monkeypatch.setattr(meeting, "PATIENCE", 0.2)
     monkeypatch.setattr("signdyn.wires.PATIENCE", 0.2)
 
 
@@ -257,7 +259,7 @@ def test_whoever_waits_in_vain_is_told_for_whom_and_then_gives_up(address):
 
 
 def test_whoever_waits_is_told_when_process_0_ends_and_when_it_falls_silent(address, monkeypatch):
-    monkeypatch.setattr(peers, "SILENCE", 0.5)
+    monkeypatch.setattr(meeting, "SILENCE", 0.5)
     with ThreadPoolExecutor(1) as pool:
         for last, said in (
             ("ends", r"process 0 of 3 has ended before all had come to 127\.0\.0\.1:"),
