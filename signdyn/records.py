@@ -92,7 +92,9 @@ def read_ledger(folder: Path) -> Ledger:
         if entry is None:
             damaged.append(f"{name} (cut off or garbled)")
         elif entry["id"] in good:
-            spare.append(f"{name} (repeats {entry['file']})")
+            # ledgers that became one just before a kill are there twice, which is no damage
+            if " of process " not in name or entry != good[entry["id"]]:
+                spare.append(f"{name} (repeats {entry['file']})")
         elif wrong := _what_is_wrong(folder / "cells" / entry["file"], entry):
             bad[entry["file"]] = wrong
         else:

@@ -121,6 +121,20 @@ def test_ledgers_of_processes_that_died_are_found_by_one_process_alone(tmp_path)
     assert sorted(json.loads(line)["id"] for line in lines) == CELLS[:4]
 
 
+def test_ledgers_that_became_one_just_before_a_kill_are_no_damage(tmp_path):
+    for number, cell in enumerate(CELLS[:4]):
+        write(tmp_path, cell, number % 2)
+    theirs = (tmp_path / ledger_name(1)).read_bytes()
+    Shares(tmp_path).gather()
+    merged = (tmp_path / ledger_name(0)).read_bytes()
+    (tmp_path / ledger_name(1)).write_bytes(theirs)  # killed before it was removed
+    damaged = []
+    assert Shares(tmp_path, ALONE, damaged.extend).deal(CELLS[:4], 1).done == {0, 1, 2, 3}
+    assert damaged == []
+    assert [path.name for path in tmp_path.glob("ledger*")] == ["ledger.jsonl"]
+    assert (tmp_path / ledger_name(0)).read_bytes() == merged
+
+
 def test_damage_is_told_by_the_first_process_and_its_cells_are_dealt_anew(tmp_path):
     for cell in CELLS[:3]:
         write(tmp_path, cell)
