@@ -49,6 +49,18 @@ def run_page(name, namespace):
         assert_prints(printed.getvalue(), expected if following == "text" else "")
 
 
+def run_command(command, folder):
+    """Run a page's command in a folder of its own and return what it prints."""
+    words = command.split()
+    assert words[:2] == ["python", "-m"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "0"}
+    run = subprocess.run(
+        [sys.executable, *words[1:]], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 def code_lines(text):
     """Return the lines that are neither blank, nor a docstring of one line, nor an import."""
     unimported = re.sub(r"(?ms)^(from|import) [^(\n]*(\(.*?^\))?[^\n]*$", "", text)
@@ -102,14 +114,8 @@ def test_the_experiment_of_one_own_runs_from_a_file_outside(tmp_path):
     (source,) = [text for _, text in blocks("extending.md") if "run_own" in text]
     (tmp_path / "softplus.py").write_text(source)
     ((_, command), (_, expected)) = blocks("extending.md")[-2:]
-    words = command.split()
-    assert words[:2] == ["python", "-m"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_ENABLE_X64": "0"}
-    run = subprocess.run(
-        [sys.executable, *words[1:]], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    verdicts = re.findall(r"^(?:supported|refuted|inconclusive) .*$", run.stdout, re.MULTILINE)
+    printed = run_command(command, tmp_path)
+    verdicts = re.findall(r"^(?:supported|refuted|inconclusive) .*$", printed, re.MULTILINE)
     assert_prints("\n".join(verdicts), expected, within=0.1)
     assert (tmp_path / "results/softplus/figures/measures.svg").exists()
 
@@ -142,7 +148,7 @@ def haiku_stand_in(state):
 def paper(tmp_path_factory):
     """Run the page in a folder of its own, and return the folder and what its code defined."""
     folder = tmp_path_factory.mktemp("paper")
-    (folder / "docs").symlink_to(ROOT / "docs")
+    run_command("python -m experiments.two_weights", folder)  # what the quickstart leaves
     state = torch_weights()
     np.savez(folder / "mlp.npz", **state)
     transformed, params = haiku_stand_in(state)
