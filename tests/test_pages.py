@@ -216,3 +216,22 @@ def test_the_citation_is_a_citation_file_of_this_version():
     assert all(isinstance(author["name"], str) for author in citation["authors"])
     assert f'version = "{citation["version"]}"' in project
     assert f'license = "{citation["license"]}"' in project
+
+
+# --- quickstart -------------------------------------------------------------------------------
+
+
+def test_the_quickstart_shows_what_the_record_says():
+    from experiments._cli import parse_config
+    from experiments.all import Config
+    from signdyn.files import read_json
+    from signdyn.report.tables import effect_text
+
+    (_, commands), (_, shown) = blocks("quickstart.md")
+    (words,) = re.findall(r"^\./scripts/run\.sh (\S+)", commands, flags=re.MULTILINE)
+    assert parse_config(Config, {}, [words]).only == ("two_weights",)
+    told = read_json(ROOT / "docs/record/quick/two_weights/claims.json")
+    (row,) = [row for row in told["findings"] if row["id"] == "large_zigzag"]
+    shown = " ".join(shown.split())
+    assert f"{effect_text(row)} {row['n']}" in shown
+    assert told["answer"].startswith(shown.rpartition("two_weights: ")[2].partition(" ...")[0])
