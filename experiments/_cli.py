@@ -50,6 +50,9 @@ def run(
         words: Name of the option, a tuple, that words without a name belong to.
     """
     define_flags(config_type, flags.FLAGS)
+    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+        # of the script, whichever module calls this for it: --help shows those
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
     # absl turns on INFO for every library that logs; fontTools tells of each glyph
     logging.set_verbosity(logging.WARNING)
 

@@ -1,6 +1,10 @@
 """Command lines: what is accepted, and that the rest is refused in one sentence."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +15,8 @@ from experiments._options import check_folder
 from experiments._publish import command
 from experiments._sign_flip.plan import PRESETS, Config
 from signdyn.files import RecordsError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 EXPERIMENTS = everything.EXPERIMENTS
 
@@ -147,3 +153,24 @@ def test_a_session_opens_its_folder_when_it_is_told_to(tmp_path):
     assert not (tmp_path / "out").exists()
     plan.session.open()
     assert (tmp_path / "out/sign_flip/run.json").exists()
+
+
+def test_help_shows_the_options_whichever_module_calls_run_for_the_script(tmp_path):
+    (tmp_path / "between.py").write_text(
+        "from experiments._cli import run\n"
+        "def go(config):\n"
+        "    run(config, {}, lambda config: None, lambda plan: None)\n"
+    )
+    (tmp_path / "script.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from between import go\n"
+        "from experiments._options import Options, option\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Config(Options):\n"
+        "    seeds: int = option(7, 'Number of seeds, as many as you like.')\n"
+        "go(Config)\n"
+    )
+    words = [sys.executable, str(tmp_path / "script.py"), "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert "--seeds: Number of seeds, as many as you like." in told.stdout
