@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("signdyn", "experiments", "scripts")
 MAX_LINES = 250  # of code: docstrings, comments and blank lines are free
+LONG = {"scripts/bench/bad_calls.py"}  # a table, a row for each bad call of a public function
 
 # A module imports from the lines above its own only.
 LAYERS = (
@@ -198,7 +199,7 @@ def violations(sources: dict[str, str]) -> list[str]:
         found.extend(outside_complaints(path, names, tree))
         if not ast.get_docstring(tree):
             found.append(f"{path} has no docstring")
-        if path.startswith("signdyn/") and (length := code_lines(source, tree)) > MAX_LINES:
+        if path not in LONG and (length := code_lines(source, tree)) > MAX_LINES:
             found.append(f"{path} has {length} lines of code, more than {MAX_LINES}")
     if members := circle(graph):
         found.append(f"import circle: {' -> '.join(members)}")
@@ -312,6 +313,7 @@ BREACHES = {
     "h5netcdf": (ONE, "import h5netcdf", "imports h5netcdf"),
     "a result written elsewhere": (ONE, "dataset.to_netcdf('x')", "calls to_netcdf"),
     "too many lines": (STATS, "x = 1\n" * (MAX_LINES + 1), f"has {MAX_LINES + 1} lines"),
+    "a long experiment": (ONE, "x = 1\n" * (MAX_LINES + 1), f"has {MAX_LINES + 1} lines"),
 }
 
 

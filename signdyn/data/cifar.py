@@ -19,9 +19,6 @@ from signdyn.data.prepared import SPLITS, Prepared
 
 NAME, ARCHIVE = "cifar10", "cifar-10-binary.tar.gz"
 
-SHAPE = (32, 32, 3)
-"""Height, width and colors of an image."""
-
 _MEMBERS = (
     *(f"cifar-10-batches-bin/data_batch_{number}.bin" for number in range(1, 6)),
     "cifar-10-batches-bin/test_batch.bin",
