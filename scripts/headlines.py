@@ -37,15 +37,15 @@ ROWS = (
 """Experiment, claim, and what the README calls it."""
 
 
-def headlines(record: Path = RECORD) -> str:
+def headlines() -> str:
     """Return the table of headline numbers as Markdown, with the run they are from."""
     lines = ["| measured | effect [interval] | seeds | verdict |", "|---|---|---|---|"]
     for experiment, claim, words in ROWS:
-        findings = json.loads((record / experiment / "claims.json").read_text())["findings"]
+        findings = json.loads((RECORD / experiment / "claims.json").read_text())["findings"]
         found = next(finding for finding in findings if finding["id"] == claim)
         numbers = "{effect:.3g} [{low:.3g}, {high:.3g}]".format(**found)
         lines.append(f"| {words} | {numbers} | {found['n']} | {found['verdict']} |")
-    environment = json.loads((record / "sign_flip" / "run.json").read_text())["environment"]
+    environment = json.loads((RECORD / "sign_flip" / "run.json").read_text())["environment"]
     lines += [
         "",
         f"From `python -m experiments.all --out=docs/record/quick` ({environment['device']}, "

@@ -28,6 +28,9 @@ other three share the probability 2/3."""
 GROWING = 4.0
 """Features that grow at once, on average."""
 
+NUM_GROWING = 128
+"""Inputs that are made to grow."""
+
 
 class Network(NamedTuple):
     """Dense layers with ReLU between them.
@@ -58,11 +61,11 @@ def mirrored(x: Batch) -> Batch:
     return np.concatenate([x, -x], axis=1)
 
 
-def growing_inputs(features: int, count: int = 128) -> tuple[Batch, Batch, Batch]:
+def growing_inputs(features: int) -> tuple[Batch, Batch, Batch]:
     """Return inputs in the unit cube and two growths of a few features each; always the same."""
     rng = np.random.default_rng(0)
-    x, one, other = rng.uniform(size=(3, count, features))
-    grows = rng.uniform(size=(2, count, features)) < GROWING / features
+    x, one, other = rng.uniform(size=(3, NUM_GROWING, features))
+    grows = rng.uniform(size=(2, NUM_GROWING, features)) < GROWING / features
     return x, one * grows[0], other * grows[1]
 
 

@@ -59,13 +59,13 @@ class Results:
         rows = self.rows(part, activation, arm, optimizer)
         return climb(rows, lambda rows: descent_steps(self.plan, part, rows), "learning_rate")
 
-    def steps(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> np.ndarray:
+    def steps(self, part: str, activation: str, arm: str) -> np.ndarray:
         """Return [rate, seed] updates before the target loss; NaN where it is not reached."""
-        return self.climb(part, activation, arm, optimizer).steps
+        return self.climb(part, activation, arm).steps
 
-    def rates(self, part: str, activation: str, arm: str, optimizer: str = "sgd") -> np.ndarray:
+    def rates(self, part: str, activation: str, arm: str) -> np.ndarray:
         """Return the ascending rates of an arm."""
-        return self.climb(part, activation, arm, optimizer).rates
+        return self.climb(part, activation, arm).rates
 
     def at_best(
         self, name: str, part: str, activation: str, arm: str, optimizer: str = "sgd"
