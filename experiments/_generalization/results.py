@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
+from experiments._flip_gap import flip_gap
 from experiments._generalization.plan import LARGE_RATE, LEVELS, Plan
 from experiments._generalization.spans import effective_dimension, second_moment_spectrum
 from experiments._ladder import Climb, climb
@@ -126,7 +127,7 @@ class Results:
             )
             for name in names:
                 values = _steps_last(table, name)
-                largest = np.maximum(largest, _gap(values[raw], values[place]).max(axis=1))
+                largest = np.maximum(largest, flip_gap(values[raw], values[place]).max(axis=1))
         return largest
 
     def directions(self, name: str, activation: str, arm: str, examples: int) -> np.ndarray:
@@ -147,7 +148,7 @@ class Results:
                         self.directions(name, activation, arm, examples)
                         for arm in ("raw", "flipped")
                     )
-                    gaps = _gap(raw, flipped).reshape(len(raw), -1)
+                    gaps = flip_gap(raw, flipped).reshape(len(raw), -1)
                     largest = np.maximum(largest, gaps.max(axis=1))
         return largest
 
@@ -223,12 +224,3 @@ def at_level(losses: np.ndarray, values: np.ndarray, level: float) -> np.ndarray
 
 def _steps_last(rows: xr.Dataset, name: str) -> np.ndarray:
     return rows[name].transpose("variant", "seed", "step").values
-
-
-def _gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return |a - b|; zero where both are the same or both NaN, infinite where one is NaN."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    with np.errstate(invalid="ignore"):
-        gap = np.abs(a - b)
-    return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))

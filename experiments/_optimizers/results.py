@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from experiments._flip_gap import flip_gap
 from experiments._ladder import Climb, climb
 from experiments._optimizers.plan import Course, Plan
 from experiments._optimizers.probe import READINGS
@@ -122,8 +123,4 @@ def without_gambles(steps: np.ndarray) -> np.ndarray:
 
 
 def _largest_gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        gap = np.abs(one - other)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-    return gap.reshape(len(gap), -1).max(axis=1)
+    return flip_gap(one, other).reshape(len(one), -1).max(axis=1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from experiments._flip_gap import flip_gap
 from experiments._sign_flip.plan import EXACT_RATES
 from experiments._sign_flip.results import Results
 from experiments._stated import Stated
@@ -59,9 +60,6 @@ def _largest_difference(results: Results, part: str, optimizer: str) -> np.ndarr
             .values.astype(np.float64)
             for arm in ("raw", "flipped")
         )
-        with np.errstate(invalid="ignore"):
-            gap = np.abs(raw - flipped)
-        same = (raw == flipped) | (np.isnan(raw) & np.isnan(flipped))
-        gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+        gap = flip_gap(raw, flipped)
         largest.append(gap.reshape(len(gap), -1).max(axis=1))
     return np.concatenate(largest)

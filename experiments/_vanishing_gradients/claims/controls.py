@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiments._fisher_spectrum.activation import NAMES
+from experiments._flip_gap import flip_gap
 from experiments._stated import NO_DIFFERENCE, Stated, evidence_of_ratios, geometric_mean
 from experiments._vanishing_gradients.claims.common import DEPTH
 from experiments._vanishing_gradients.claims.quantities import (
@@ -84,8 +85,6 @@ def _loss_gaps(results: Results) -> np.ndarray:
             Race(activation, trained(results), "own", arm) for arm in ("flipped", "raw")
         )
         place = results.climb(raw).rates.tolist().index(results.climb(flipped).rates[0])
-        pair = results.losses(flipped)[0], results.losses(raw)[place]
-        gap = np.abs(pair[0] - pair[1])
-        gap[np.isnan(pair[0]) & np.isnan(pair[1])] = 0.0
-        largest.append(np.where(np.isnan(gap), np.inf, gap).max(axis=1))
+        gap = flip_gap(results.losses(flipped)[0], results.losses(raw)[place])
+        largest.append(gap.max(axis=1))
     return np.max(largest, axis=0)
