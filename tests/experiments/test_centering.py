@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,38 +43,14 @@ from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.models.mlp import MLP
 from signdyn.models.traces import init_params
 from signdyn.records import load
+from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 SEEDS, WIDTHS, STEPS = 2, (8, 4), 8
 
 # Compiling is all that takes time here, and emitters of fusions are half of that.
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
 
 
 # --- a run at toy size ------------------------------------------------------------------------
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        with self.precision():
-            lowered = program.lower(*self._arguments(group))
-            try:
-                return lowered.compile(FAST)
-            except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-                return lowered.compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session]) -> Plan:
@@ -126,7 +101,7 @@ def drawn_kernels(units: tuple[int, ...], seed: int) -> list[np.ndarray]:
     model = MLP(units[1:-1], units[-1], "relu")
     draw = jax.jit(
         lambda key: init_params(model, key, jnp.zeros((1, units[0]), jnp.float32)),
-        compiler_options=LEVEL,
+        compiler_options=HASTY,
     )
     return [np.asarray(layer["kernel"], np.float64) for layer in draw(key).values()]
 
@@ -182,7 +157,7 @@ class Twin:
 
     def lambda_max(self) -> float:
         flat, unravel = jax.flatten_util.ravel_pytree(self.params)
-        jacobian = jax.jit(jax.jacrev(lambda t: self.outputs(unravel(t))), compiler_options=LEVEL)
+        jacobian = jax.jit(jax.jacrev(lambda t: self.outputs(unravel(t))), compiler_options=HASTY)
         J = np.asarray(jacobian(flat))
         p = np.asarray(jax.nn.softmax(self.outputs(self.params)))
         H = np.einsum("nk,kl->nkl", p, np.eye(p.shape[1])) - p[:, :, None] * p[:, None]
@@ -192,7 +167,7 @@ class Twin:
     def descent(self, y, rate: float, steps: int) -> list[float]:
         value_and_grad = jax.jit(
             jax.value_and_grad(lambda params: mean_nll(self.outputs(params), y)),
-            compiler_options=LEVEL,
+            compiler_options=HASTY,
         )
         params, losses = self.params, []
         for _ in range(steps):

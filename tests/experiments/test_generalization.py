@@ -35,36 +35,12 @@ from experiments._stated import NotRunError
 from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.records import load
 from signdyn.sweeps import quick_to_compile
+from tests.experiments.sessions import FastSession, IdleSession
 
 SEEDS, WIDTHS, STEPS, DIRECTION_STEPS, BATCH = 2, (5, 4), 8, 24, 4
 
 
 # --- a run at toy size ------------------------------------------------------------------------
-
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        lowered = program.lower(*self._arguments(group))
-        try:
-            return lowered.compile(FAST)
-        except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-            return lowered.compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session], **options) -> Plan:

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -33,6 +33,7 @@ from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.data import Dataset
 from signdyn.records import load
 from signdyn.replicas import draw_replica
+from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 SEEDS, WIDTH = 2, 2
 
@@ -41,31 +42,6 @@ SEEDS, WIDTH = 2, 2
 
 
 # Compiling is all that takes time here, and emitters of fusions are half of that.
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        with self.precision():
-            lowered = program.lower(*self._arguments(group))
-            try:
-                return lowered.compile(FAST)
-            except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-                return lowered.compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session]) -> Plan:
@@ -106,7 +82,7 @@ def results(plan, outcome) -> Results:
 @functools.cache
 def draw_fn(model, shape: tuple[int, int]) -> Callable:
     draw = functools.partial(draw_replica, model, shape, "float64", None)
-    return jax.jit(draw, compiler_options=LEVEL)
+    return jax.jit(draw, compiler_options=HASTY)
 
 
 def drawn(problem: Problem, seed: int) -> list[np.ndarray]:

@@ -45,6 +45,7 @@ from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
 from signdyn.optimizers import make_optimizer
 from signdyn.replicas import Draw, draw_replica
+from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 SEEDS, WIDTH, CHANNELS, STEPS, CONV_STEPS = 2, 6, 2, 12, 6
 
@@ -58,30 +59,6 @@ LABELS = np.array([0, 1, 1, 0])
 
 
 # Compiling is all that takes time here, and emitters of fusions are half of that.
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        lowered = program.lower(*self._arguments(group))
-        try:
-            return lowered.compile(FAST)
-        except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-            return lowered.compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session]) -> Plan:
@@ -173,7 +150,7 @@ def drawn(widths: tuple[int, ...], outputs: int, features: int) -> dict[str, Any
     """Return the parameters that seed 0 draws, in float64."""
     draw = functools.partial(draw_replica, MLP(widths, outputs), (4, features), "float32", None)
     key = jax.random.fold_in(jax.random.key(0), 0)
-    params = jax.jit(draw, compiler_options=LEVEL)(key).params
+    params = jax.jit(draw, compiler_options=HASTY)(key).params
     return jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
 
 
@@ -354,7 +331,7 @@ def test_the_four_points_are_xor():
 # --- counting signs ---------------------------------------------------------------------------
 
 
-counted = jax.jit(read_signs, compiler_options=LEVEL)
+counted = jax.jit(read_signs, compiler_options=HASTY)
 
 
 def layers_of(seed: int) -> list[dict[str, jax.Array]]:

@@ -39,39 +39,12 @@ from signdyn.optimizers import centralize_per_unit
 from signdyn.records import load
 from signdyn.replicas import draw_replica
 from signdyn.training import Observation
+from tests.experiments.sessions import FastSession, IdleSession
 
 SEEDS, WIDTH, STEPS, BATCH = 2, 4, 8, 6
 
 
 # --- a run at toy size ------------------------------------------------------------------------
-
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _call_bytes(self, group):
-        return 0  # it is printed, and costs a trace
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        lowered = program.lower(*self._arguments(group))
-        try:
-            return lowered.compile(FAST)
-        except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-            return lowered.compile(LEVEL)
-
-
-class IdleSession(FastSession):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session], **options) -> Plan:
@@ -433,6 +406,11 @@ def test_the_page_shows_four_figures(plan, outcome):
         assert list((folder / "figures").glob(f"{figure['name']}.*"))
     lines = (folder / "tables" / "claims.csv").read_text().splitlines()
     assert len(lines) == 1 + len(outcome.rows)
+
+
+def test_a_session_that_must_not_compile_notices_what_is_missing(tmp_path):
+    with pytest.raises(AssertionError, match="compiles"):
+        optimizers.measure(prepared(tmp_path, IdleSession))
 
 
 def test_the_same_command_again_compiles_nothing_and_writes_no_cell(plan, outcome, out):

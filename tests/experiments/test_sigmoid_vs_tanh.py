@@ -51,8 +51,7 @@ from signdyn.data.toys import load_toy
 from signdyn.models.mlp import MLP
 from signdyn.models.traces import site_means
 from signdyn.records import RecordsError
-
-LEVEL = {"xla_backend_optimization_level": 0}
+from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 NETWORKS = {
     "sigmoid": SIGMOID,
@@ -159,7 +158,7 @@ def test_a_step_of_a_matched_network_is_a_step_of_tanh_with_rates_of_its_own(nam
     def loss(params, units):
         return jnp.mean(square_loss().nll(pre_outputs(params, x, units)[:, None], y))
 
-    @functools.partial(jax.jit, compiler_options=LEVEL)
+    @functools.partial(jax.jit, compiler_options=HASTY)
     def stepped(params, units, shares):
         grads = jax.grad(loss)(params, units)
         return jax.tree.map(lambda p, g, s: p - 0.3 * s**2 * g, params, grads, shares)
@@ -289,7 +288,7 @@ def test_a_descent_is_the_pages_own(setting, activation, arm, rate):
     point = point._replace(**ARMS.get(arm, ARMS["tanh"]).point)
     draw = train_fn.draw(jax.random.key(1))
     numbers = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), point)
-    found = jax.jit(train_fn.run, compiler_options=LEVEL)(draw, numbers)["losses"]
+    found = jax.jit(train_fn.run, compiler_options=HASTY)(draw, numbers)["losses"]
     path = list(itertools.islice(page(setting, draw.params, x, y, rate, activation), max_steps + 1))
     at = [step for step in looks(max_steps) if step <= max_steps]
     expected = [path[step][0] for step in at]
@@ -314,7 +313,7 @@ def test_looks_come_after_every_step_and_then_ever_more_rarely():
 def test_a_descent_ends_at_its_loss_and_at_its_last_step():
     setting = Setting(datasets=("two_gaussians",), widths=(2,))
     train_fn = make_descent(setting, draw_points(setting), activation="tanh", max_steps=400)
-    run = jax.jit(train_fn.run, compiler_options=LEVEL)
+    run = jax.jit(train_fn.run, compiler_options=HASTY)
     draw = train_fn.draw(jax.random.key(0))
 
     def losses(**changed):
@@ -341,7 +340,7 @@ def test_a_descent_ends_at_its_loss_and_at_its_last_step():
 
 def test_weights_start_in_the_pages_range_and_seeds_see_other_draws():
     setting = Setting()
-    draw = jax.jit(jax.vmap(functools.partial(draw_replica, setting)), compiler_options=LEVEL)
+    draw = jax.jit(jax.vmap(functools.partial(draw_replica, setting)), compiler_options=HASTY)
     draws = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), 64)))
     for layer in draws.params.values():
         assert np.abs(layer["kernel"]).max() <= 0.5
@@ -545,25 +544,6 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(changed, says,
 
 
 # --- a run at toy size ------------------------------------------------------------------------
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        with self.precision():
-            return program.lower(*self._arguments(group)).compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 SEEDS = 3

@@ -41,36 +41,12 @@ from signdyn.models.mlp import MLP
 from signdyn.models.traces import trace_batch
 from signdyn.sweeps import quick_to_compile
 from signdyn.training import Observation
+from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 SEEDS, NUM_TRAIN, WIDTH, STEPS, BATCH = 2, 64, 16, 64, 32
 
 
 # --- a run at toy size ------------------------------------------------------------------------
-
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        lowered = program.lower(*self._arguments(group))
-        try:
-            return lowered.compile(FAST)
-        except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-            return lowered.compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session], **options) -> Plan:
@@ -125,7 +101,7 @@ def draws(toy) -> Mapping[str, Any]:
 
 
 def quick(function, **options):
-    return jax.jit(function, compiler_options=LEVEL, **options)
+    return jax.jit(function, compiler_options=HASTY, **options)
 
 
 # --- slow twins -------------------------------------------------------------------------------

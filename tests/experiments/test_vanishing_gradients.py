@@ -55,6 +55,7 @@ from signdyn.models.mlp import MLP
 from signdyn.models.traces import trace_batch
 from signdyn.records import load
 from signdyn.replicas import Hyper, Structure, draw_replica, start_replica
+from tests.experiments.sessions import FastSession, IdleSession
 
 WIDTH, LAYERS, CLASSES, EXAMPLES = 4, 3, 3, 10
 
@@ -399,33 +400,8 @@ def test_the_crossing_lies_between_steps_where_a_line_on_a_log_scale_has_it(loss
 
 
 # Compiling is all that takes time here, and emitters of fusions are half of that.
-LEVEL = {"xla_backend_optimization_level": 0}
-FAST = {**LEVEL, "xla_cpu_use_fusion_emitters": False}
 
 SEEDS, STEPS = 2, 24
-
-
-class FastSession(_session.Session):
-    """A session whose programs are compiled in a hurry."""
-
-    def _compile(self, group):
-        layout = self.layout
-        program: Any = _session.block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
-        with self.precision():
-            lowered = program.lower(*self._arguments(group))
-            try:
-                return lowered.compile(FAST)
-            except jax.errors.JaxRuntimeError:  # an XLA that has one kind of emitters only
-                return lowered.compile(LEVEL)
-
-
-class IdleSession(_session.Session):
-    """A session that must not compile."""
-
-    def _compile(self, group):
-        raise AssertionError(f"compiles {group.name}")
 
 
 def prepared(out: Path, session: type[_session.Session]) -> Plan:
