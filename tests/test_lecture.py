@@ -1,5 +1,6 @@
 """The lecture runs as it stands, prints what its sentences say, and writes its figures."""
 
+import os
 import re
 import runpy
 import subprocess
@@ -93,6 +94,20 @@ def test_every_cell_is_a_page_of_text_or_code_that_a_notebook_can_hold():
             assert all(line.startswith("#") for line in lines if line)
         else:
             compile(cell, "cell", "exec")
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["script", "notebook"])
+def test_within_a_clone_its_signdyn_is_found_wherever_the_lecture_is_run(named, tmp_path):
+    first = next(cell for cell in CELLS if "CLONE" in cell)
+    names = {"__file__": str(LECTURE)} if named else {}
+    code = f"exec({first!r}, {names!r})\nimport signdyn; print(signdyn.__file__)"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code],  # -P: the working folder is not on the path
+        cwd=tmp_path if named else LECTURE.parent, env=env, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == str(LECTURE.parents[2] / "signdyn/__init__.py")
 
 
 def test_a_hosted_notebook_installs_signdyn_from_the_clones_address(monkeypatch):

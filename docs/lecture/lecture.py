@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 CLONE = "the address of your clone"  # of a hosted notebook, which has no signdyn yet: https://...
+inside = Path(globals().get("__file__", "notebook")).resolve().parents  # of a clone, it may be
+sys.path += [str(folder) for folder in inside if (folder / "signdyn/__init__.py").exists()]
 try:
     import signdyn  # noqa: F401
 except ModuleNotFoundError:
