@@ -1,13 +1,15 @@
 """Compares the verdicts of recorded runs: which claims changed, and which contradict each other.
 
 Two runs contradict each other on a claim that one supports and the other refutes. A claim that one
-of them leaves open contradicts nothing. Exit status 1 if there is a contradiction.
+of them leaves open contradicts nothing. An experiment that only one of two runs has is one line.
+Exit status 1 if there is a contradiction.
 
     python -m experiments.compare docs/record/default docs/record/quick
 """
 
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +68,33 @@ def prepare(config: Config) -> dict[str, Findings]:
 
 
 def changes(runs: Mapping[str, Findings]) -> Iterator[Change]:
-    """Yield every claim on which two of the runs differ, pair by pair."""
+    """Yield every claim on which two of the runs differ, pair by pair, of experiments of both."""
     for (a, found_a), (b, found_b) in itertools.combinations(runs.items(), 2):
+        shared = _experiments(found_a).keys() & _experiments(found_b).keys()
         for claim in dict.fromkeys([*found_a, *found_b]):
+            if _experiment(claim) not in shared:
+                continue
             one, other = (_told(found.get(claim)) for found in (found_a, found_b))
             if one[0] != other[0]:
                 yield Change(claim, (a, b), (one[0], other[0]), (one[1], other[1]))
+
+
+def missing(runs: Mapping[str, Findings]) -> Iterator[str]:
+    """Yield a line for each experiment that not all of the runs have."""
+    counts = {name: _experiments(findings) for name, findings in runs.items()}
+    for experiment in dict.fromkeys(itertools.chain(*counts.values())):
+        those = [name for name, count in counts.items() if experiment in count]
+        if len(those) < len(runs):
+            claims = counts[those[0]][experiment]
+            yield f"only in {', '.join(those)}: {experiment} ({claims} claims)"
+
+
+def _experiments(findings: Findings) -> Counter[str]:
+    return Counter(map(_experiment, findings))
+
+
+def _experiment(claim: str) -> str:
+    return claim.partition("/")[0]
 
 
 def _told(finding: Finding | None) -> tuple[str, str]:
@@ -90,6 +113,8 @@ def execute(runs: dict[str, Findings]) -> None:
             )
         )
         print(f"{sign}: {change.claim}: {told}")
+    for line in missing(runs):
+        print(line)
     contradictions = sum(change.is_contradiction for change in found)
     claims = len({claim for findings in runs.values() for claim in findings})
     print(

@@ -1,6 +1,7 @@
 """Runs compared, and the table of claims, through their command lines."""
 
 import json
+import shutil
 
 import pytest
 from absl import flags
@@ -52,6 +53,16 @@ def test_contradictions_come_first_and_set_the_exit_status(runs, capsys):
     assert lines[0].startswith("CONTRADICTION: sign_flip/three: ")
     assert lines[-1] == "2 runs, 3 claims: 1 contradictions, 1 other changes"
     compare.execute(compare.prepare(compare.Config(runs=(runs[0], runs[0] + "/"))))  # no exit
+
+
+def test_an_experiment_that_one_run_lacks_is_one_line(runs, tmp_path, capsys):
+    more = write_run(tmp_path / "more", one="supported", three="supported")
+    shutil.copytree(tmp_path / "more/sign_flip", tmp_path / "more/optimizers")
+    compare.execute(compare.prepare(compare.Config(runs=(runs[0], more))))
+    changed, lacking, last = capsys.readouterr().out.splitlines()
+    assert changed.startswith("changed: sign_flip/two: ")  # of an experiment that both have
+    assert lacking == f"only in {more}: optimizers (2 claims)"
+    assert last == "2 runs, 5 claims: 0 contradictions, 1 other changes"
 
 
 def test_what_is_no_run_is_refused(runs, tmp_path):
