@@ -1,6 +1,7 @@
 """The pages of docs/: their code runs and prints what they say, their links lead somewhere."""
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -235,3 +236,24 @@ def test_the_quickstart_shows_what_the_record_says():
     shown = " ".join(shown.split())
     assert f"{effect_text(row)} {row['n']}" in shown
     assert told["answer"].startswith(shown.rpartition("two_weights: ")[2].partition(" ...")[0])
+
+
+# --- walkthrough ------------------------------------------------------------------------------
+
+
+def test_the_walks_data_and_commands_are_understood(tmp_path):
+    from experiments._cli import parse_config
+    from experiments._data import load_whole
+
+    (source,) = [text for language, text in blocks("walkthrough.md") if language == "python"]
+    shell = "".join(text for language, text in blocks("walkthrough.md") if language == "sh")
+    shell = shell.replace("\\\n", " ").replace("$i", "1")
+    commands = re.findall(r"python -m experiments\.(sign_flip|two_weights)\b([^&\n]*)", shell)
+    assert len(commands) == 5
+    with contextlib.chdir(tmp_path):
+        exec(compile(source, "walkthrough", "exec"), {})
+        for name, words in commands:
+            module = importlib.import_module(f"experiments.{name}")
+            config = parse_config(module.Config, module.PRESETS, words.split())
+            if name == "sign_flip":
+                assert load_whole(config).x_train.shape == (400, 30)
