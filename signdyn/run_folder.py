@@ -85,6 +85,8 @@ def _join_run(
             )
         time.sleep(0.1)
     check_run(folder, config, environment)
+    # process 0 has written down what it runs on, and no cell yet
+    _check_same_numerics(folder, read_json(folder / "run.json").get("environment"), environment)
     return hold_folder(folder, shared=True)
 
 
@@ -144,18 +146,34 @@ def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str,
 def _check_same_numerics(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
     """Refuse to mix cells whose last bits differ: none of the old could be used."""
 
-    def deciding(environment: Any) -> tuple[Any, Any]:
-        environment = environment if isinstance(environment, Mapping) else {}
-        packages = environment.get("packages")
-        jax = packages.get("jax") if isinstance(packages, Mapping) else None
-        return jax, environment.get("platform")
-
-    for what, there, here in zip(("JAX", "platform"), deciding(old), deciding(new), strict=True):
+    for what, of in (("JAX", _jax), ("platform", _platform), ("number of devices", _partition)):
+        there, here = of(old), of(new)
         if there != here and None not in (there, here):
             raise RecordsError(
                 f"the folder {folder} holds a run of another {what} ({there} there, {here} here), "
                 "which rounds differently; name another folder with --out, or remove that one."
             )
+
+
+def _jax(environment: Any) -> Any:
+    packages = environment.get("packages") if isinstance(environment, Mapping) else None
+    return packages.get("jax") if isinstance(packages, Mapping) else None
+
+
+def _platform(environment: Any) -> Any:
+    return environment.get("platform") if isinstance(environment, Mapping) else None
+
+
+def _partition(environment: Any) -> str | None:
+    """Return whether a process had one device or several.
+
+    XLA compiles what is laid over several devices by other passes, so that last bits may differ;
+    over how many makes no difference.
+    """
+    number = environment.get("devices") if isinstance(environment, Mapping) else None
+    if not isinstance(number, int):
+        return None
+    return "one" if number == 1 else "several"
 
 
 def _check_same_config(folder: Path, old: Any, new: Mapping[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 A *replica* is one (variant, seed). A *block* is a fixed number of replicas that one device runs
 as one program; the last block is padded. One compiled call runs one block on every device, so
-with one device or eight each block runs the same program on the same replicas, bit for bit.
+with two devices or eight each block runs the same program on the same replicas, bit for bit. What
+is laid over several devices XLA compiles by other passes than what runs on one, so that a float64
+descent was seen to differ in its last bits between one device and two.
 """
 
 import time

@@ -600,10 +600,11 @@ def test_what_kills_left_under_temporary_names_is_removed(tmp_path):
     [
         ({"packages": {"jax": "0.2"}}, r"another JAX \(0\.1 there, 0\.2 here\)"),
         ({"platform": "gpu"}, r"another platform \(cpu there, gpu here\)"),
+        ({"devices": 1}, r"another number of devices \(several there, one here\)"),
     ],
 )
 def test_cells_of_another_jax_or_platform_are_not_mixed_with_new_ones(tmp_path, change, words):
-    environment = {"packages": {"jax": "0.1"}, "platform": "cpu"}
+    environment = {"packages": {"jax": "0.1"}, "platform": "cpu", "devices": 2}
     open_run(tmp_path, CONFIG, environment)
     open_run(tmp_path, CONFIG, {**environment, **change})  # there are none yet
     open_run(tmp_path, CONFIG, environment)
@@ -612,6 +613,7 @@ def test_cells_of_another_jax_or_platform_are_not_mixed_with_new_ones(tmp_path, 
     with pytest.raises(RecordsError, match=words):
         open_run(tmp_path, CONFIG, {**environment, **change})
     assert files(tmp_path) == before
+    open_run(tmp_path, CONFIG, {**environment, "devices": 8})  # as many as several
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

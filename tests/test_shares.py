@@ -14,6 +14,7 @@ from signdyn.locks import LOCK_NAME
 from signdyn.processes import ALONE, Team
 from signdyn.records import Replica, Variable, ledger_name, read_ledger, write_cell
 from signdyn.run_folder import open_run
+from signdyn.run_folder import open_run
 from signdyn.shares import Shares
 
 
@@ -246,3 +247,15 @@ def test_a_folder_that_never_appears_is_told_after_a_while(tmp_path, monkeypatch
     _, second = together(2, lambda team: opened(team, [tmp_path / "a", tmp_path / "b"]))
     assert "is not to be seen from process 1" in second
     assert 0.3 < time.monotonic() - begun < 5.0
+
+
+def test_processes_of_one_and_of_several_devices_do_not_share_a_run(tmp_path):
+    def work(team):
+        environment = {"platform": "cpu", "devices": 2 if team.is_first else 1}
+        if team.is_first:
+            return open_run(tmp_path, {}, environment, team=team).release()
+        with pytest.raises(RecordsError, match=r"of devices \(several there, one here\)"):
+            open_run(tmp_path, {}, environment, team=team)
+        return None
+
+    together(2, work)
