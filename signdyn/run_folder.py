@@ -145,7 +145,6 @@ def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str,
 
 def _check_same_numerics(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
     """Refuse to mix cells whose last bits differ: none of the old could be used."""
-
     for what, of in (("JAX", _jax), ("platform", _platform), ("number of devices", _partition)):
         there, here = of(old), of(new)
         if there != here and None not in (there, here):

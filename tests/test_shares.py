@@ -14,7 +14,6 @@ from signdyn.locks import LOCK_NAME
 from signdyn.processes import ALONE, Team
 from signdyn.records import Replica, Variable, ledger_name, read_ledger, write_cell
 from signdyn.run_folder import open_run
-from signdyn.run_folder import open_run
 from signdyn.shares import Shares
 
 
