@@ -1,6 +1,7 @@
 """The end of every experiment: claims, tables, figures, the page, and what was written."""
 
 import dataclasses
+import math
 import shlex
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from experiments._answers import answered_threads
 from experiments._cli import run
 from experiments._session import NOT_IN_CONFIG, CommonConfig
 from experiments._team import ended_together, team
-from signdyn.claims import Finding
+from signdyn.claims import ALPHA, Finding
 from signdyn.files import remove_leftovers, write_json
 from signdyn.locks import wait_for_folder
 from signdyn.report.page import write_page
@@ -37,8 +38,8 @@ ORDER = (
 )
 """Experiments in the order of the page."""
 
-SOURCES = {name: f"experiments/_{name}/claims.py" for name in ORDER}
-"""Where the decision rules of each experiment's claims are stated."""
+SOURCES = {name: f"experiments/_{name}/claims/__init__.py" for name in ORDER}
+"""Where each experiment's claims are gathered; the modules beside it state their rules."""
 
 PLAYED = ("sign_flip", "two_weights")
 """Experiments whose training the page plays step by step."""
@@ -148,11 +149,28 @@ def show(outcomes: Sequence[Outcome]) -> None:
     print(to_text(rows, color=sys.stdout.isatty()))
     for outcome in outcomes:
         print(textwrap.fill(f"{outcome.name}: {outcome.answer}", 100))
+        if told := too_few_seeds(outcome.rows):
+            print(f"note: {outcome.name}: {told}")
     written = dict.fromkeys(_short(path) for outcome in outcomes for path in outcome.written)
     print("wrote " + ", ".join(written))
     # the last page knows of all experiments
     for problem in outcomes[-1].problems:
         print(f"note: {problem}")
+
+
+def too_few_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Tell how many seeds a verdict takes where none of the tests can decide; else return ""."""
+    tested = [row["n"] for row in rows if row["p"] is not None]
+    seeds = max(tested, default=0)
+    # n signs give no p below 2^(1-n), and Holm's method multiplies the smallest by their number
+    least = len(tested) * 2.0 ** (1 - seeds)
+    if not seeds or least <= ALPHA:
+        return ""
+    enough = math.ceil(1 + math.log2(len(tested) / ALPHA))
+    return (
+        f"{seeds} seeds give no p (Holm) below {min(least, 1.0):.2g} to {len(tested)} tested "
+        f"claims, so these stay inconclusive; take --seeds={enough} or more"
+    )
 
 
 def command(module: str, config: CommonConfig, presets: Mapping[str, Mapping[str, Any]]) -> str:

@@ -149,7 +149,7 @@ def test_a_link_to_a_claim_unfolds_it_and_shows_all_that_decided_it(kept):
         finding["statistic"],
         "16 used, 0 left out",
         "python -m experiments.sign_flip --preset=quick",
-        "experiments/_sign_flip/claims.py",
+        "experiments/_sign_flip/claims/__init__.py",
         "p, uncorrected",
     ):
         assert part in row

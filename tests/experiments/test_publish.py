@@ -1,14 +1,18 @@
 """The page of a run, written while it goes on; and where it sends its readers."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import page
 from experiments._cli import UsageError
-from experiments._publish import ORDER, PLAYED, SOURCES
+from experiments._publish import ORDER, PLAYED, SOURCES, too_few_seeds
+from signdyn.claims import ALPHA
 from signdyn.report.page import write_page
+from signdyn.stats import holm, paired_permutation_test
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,3 +75,19 @@ def test_the_file_of_the_rules_is_linked_where_the_results_lie_in_the_repository
     (tmp_path / source).touch()
     text = write_page(folder.parent, sources=SOURCES).path.read_text()
     assert f'<dd><a href="../../{source}"><code>{source}</code></a></dd>' in text
+
+
+@pytest.mark.parametrize("claims", [1, 2, 26, 60])
+def test_a_run_is_told_when_its_seeds_are_too_few_for_any_verdict_of_a_test(claims):
+    untested = {"n": 4, "p": None}
+
+    def decides(seeds):  # the clearest values there can be, tested and corrected
+        p = paired_permutation_test(np.ones(seeds), seed=0, num_resamples=2**13)
+        return holm(np.full(claims, p)).min() <= ALPHA
+
+    for seeds in range(3, 13):
+        told = too_few_seeds([*[{"n": seeds, "p": 0.5}] * claims, untested])
+        assert bool(told) != decides(seeds)
+        assert not told or decides(int(re.search(r"--seeds=(\d+)", told)[1]))
+        assert not told or not decides(int(re.search(r"--seeds=(\d+)", told)[1]) - 1)
+    assert too_few_seeds([untested]) == too_few_seeds([]) == ""
