@@ -127,3 +127,4 @@ def test_without_a_script_the_page_is_whole_and_shows_no_dead_control(browser, p
         assert box(".controls") == 0
     finally:
         browser.protocol("Emulation.setScriptExecutionDisabled", value=False)
+        browser.leave()  # another test must not find the page without its script
