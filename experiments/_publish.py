@@ -15,7 +15,7 @@ from experiments._answers import answered_threads
 from experiments._cli import run
 from experiments._session import NOT_IN_CONFIG, CommonConfig
 from experiments._team import ended_together, team
-from signdyn.claims import ALPHA, Finding
+from signdyn.claims import ALPHA, MIN_SEEDS, Finding
 from signdyn.files import remove_leftovers, write_json
 from signdyn.locks import wait_for_folder
 from signdyn.report.page import write_page
@@ -160,13 +160,13 @@ def show(outcomes: Sequence[Outcome]) -> None:
 
 def too_few_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
     """Tell how many seeds a verdict takes where none of the tests can decide; else return ""."""
-    tested = [row["n"] for row in rows if row["p"] is not None]
+    tested = [row["n"] for row in rows if not math.isnan(row["p"])]
     seeds = max(tested, default=0)
     # n signs give no p below 2^(1-n), and Holm's method multiplies the smallest by their number
     least = len(tested) * 2.0 ** (1 - seeds)
     if not seeds or least <= ALPHA:
         return ""
-    enough = math.ceil(1 + math.log2(len(tested) / ALPHA))
+    enough = max(MIN_SEEDS, math.ceil(1 + math.log2(len(tested) / ALPHA)))
     return (
         f"{seeds} seeds give no p (Holm) below {min(least, 1.0):.2g} to {len(tested)} tested "
         f"claims, so these stay inconclusive; take --seeds={enough} or more"

@@ -1,6 +1,7 @@
 """The page of a run, written while it goes on; and where it sends its readers."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 
 from experiments import page
 from experiments._cli import UsageError
-from experiments._publish import ORDER, PLAYED, SOURCES, too_few_seeds
-from signdyn.claims import ALPHA
+from experiments._publish import ORDER, PLAYED, SOURCES, Outcome, show, too_few_seeds
+from signdyn.claims import ALPHA, MIN_SEEDS, Claim, above, decide, mean_evidence
 from signdyn.report.page import write_page
 from signdyn.stats import holm, paired_permutation_test
 
@@ -79,7 +80,7 @@ def test_the_file_of_the_rules_is_linked_where_the_results_lie_in_the_repository
 
 @pytest.mark.parametrize("claims", [1, 2, 26, 60])
 def test_a_run_is_told_when_its_seeds_are_too_few_for_any_verdict_of_a_test(claims):
-    untested = {"n": 4, "p": None}
+    untested = {"n": 20, "p": math.nan}
 
     def decides(seeds):  # the clearest values there can be, tested and corrected
         p = paired_permutation_test(np.ones(seeds), seed=0, num_resamples=2**13)
@@ -88,6 +89,18 @@ def test_a_run_is_told_when_its_seeds_are_too_few_for_any_verdict_of_a_test(clai
     for seeds in range(3, 13):
         told = too_few_seeds([*[{"n": seeds, "p": 0.5}] * claims, untested])
         assert bool(told) != decides(seeds)
-        assert not told or decides(int(re.search(r"--seeds=(\d+)", told)[1]))
-        assert not told or not decides(int(re.search(r"--seeds=(\d+)", told)[1]) - 1)
+        if told:
+            enough = int(re.search(r"--seeds=(\d+)", told)[1])
+            assert decides(enough)
+            assert enough == MIN_SEEDS or not decides(enough - 1)
     assert too_few_seeds([untested]) == too_few_seeds([]) == ""
+
+
+@pytest.mark.parametrize(("number", "notes"), [(7, 1), (6, 0)])
+def test_that_seeds_are_too_few_is_told_below_the_answer(number, notes, capsys):
+    claims = [Claim(f"a{n}", (), "It is above.", "a number", above(0.0)) for n in range(number)]
+    findings = decide(claims, {one.id: mean_evidence(np.ones(8)) for one in claims})
+    show([Outcome("mine", [finding.row() for finding in findings], "An answer.", [], [])])
+    told = "note: mine: 8 seeds give no p (Holm) below 0.055 to 7 tested claims"
+    assert capsys.readouterr().out.count(told) == notes
+    assert {one.verdict for one in findings} == {"inconclusive" if notes else "supported"}
