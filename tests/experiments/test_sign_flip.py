@@ -1,16 +1,20 @@
 """The flagship at toy size, through its command line, on a data set of the user's own."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from experiments._best_rate import best_for_others, best_rate, edge_rungs
+from experiments._sign_flip.claims import headline
 from experiments._sign_flip.start import batch_sizes
+from signdyn.claims import SUPPORTED
 from signdyn.records import load
 from signdyn.report.steps import what_is_wrong
 
@@ -168,3 +172,18 @@ def test_a_ladder_grows_only_where_a_best_rate_lies_on_its_edge():
 def test_batch_sizes_end_with_the_whole_training_set():
     assert batch_sizes(8) == [1, 2, 4, 8]
     assert batch_sizes(1) == [1]
+
+
+def test_the_answer_says_only_what_this_run_knows(monkeypatch):
+    ratio = SimpleNamespace(estimate=math.nan, low=math.nan, high=math.nan)
+    monkeypatch.setattr(headline, "steps_ratio", lambda *_: SimpleNamespace(interval=ratio))
+    config = SimpleNamespace(steps=32)
+    plan = SimpleNamespace(activations=("relu",), config=config)
+    verdicts = {"flip_exact_full": SUPPORTED, "flip_coherence_relu": "inconclusive"}
+    findings = [
+        SimpleNamespace(claim=SimpleNamespace(id=name), verdict=verdict)
+        for name, verdict in verdicts.items()
+    ]
+    text = headline.answer(SimpleNamespace(plan=plan), findings)
+    assert "destroys" not in text
+    assert "by: relu not known (too few descents arrive within 32)." in text
