@@ -1,6 +1,7 @@
 """Ladders of learning rates: they grow until nobody's best rate lies on an edge."""
 
 from collections.abc import Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,13 @@ class FakeSession:
     def __init__(self, seeds: int):
         self.layout = SimpleNamespace(seeds=range(seeds))
         self.calls: list[list[int]] = []
+        self.is_reading = False
+
+    @contextmanager
+    def reading(self):
+        self.is_reading = True
+        yield
+        self.is_reading = False
 
     def run(self, group, variants, progress, steps):
         self.calls.append([round(np.log2(v.labels["rate"])) for v in variants])
@@ -29,6 +37,7 @@ def widened(
     session = FakeSession(seeds)
 
     def read(arm: str) -> Climb:
+        assert session.is_reading  # of several processes, each has written its cells by then
         done = sorted({*on_disk, *(rung for call in session.calls for rung in call)})
         steps = np.array([steps_at(rung) for rung in done], float)
         rates = {"rate": ("variant", 2.0 ** np.array(done))}
@@ -38,7 +47,8 @@ def widened(
     job: Any = SimpleNamespace(group=None, steps=1)
     ladder = Ladder(job, ("raw",), lambda arm, rate: Variant({"rate": rate}, None), rungs)
     run_ladder(session, ladder, read, SimpleNamespace(expect=lambda steps: None))  # type: ignore[arg-type]
-    return session.calls, read("raw")
+    with session.reading():
+        return session.calls, read("raw")
 
 
 def test_a_ladder_climbs_to_a_best_rate_that_lies_outside():
