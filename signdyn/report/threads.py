@@ -59,7 +59,10 @@ def is_borne_out(statement: Statement, findings: Mapping[str, Finding]) -> bool:
 def thread_section(thread: Thread, experiments: Sequence[Experiment]) -> Html:
     """Return a thread's answer, and all its questions with the claims on each."""
     findings = findings_by_name(experiments)
-    statements = (_statement(statement, findings) for statement in thread.statements)
+    there, lacking = [], []
+    for statement in thread.statements:
+        is_there = all(name in findings for name in statement.claims)
+        (there if is_there else lacking).append(_statement(statement, findings))
     rows = (
         _question(name, text, [f for f in findings.values() if name in f["questions"]])
         for name, text in thread.questions.items()
@@ -67,7 +70,8 @@ def thread_section(thread: Thread, experiments: Sequence[Experiment]) -> Html:
     return tag(
         "section",
         tag("h2", thread.title),
-        tag("ul", *statements, class_="statements"),
+        *([tag("ul", *there, class_="statements")] if there else []),
+        *([_folded(lacking)] if lacking else []),
         tag(
             "details",
             tag("summary", "Every question and sentence of the thread, with its claims"),
@@ -75,6 +79,13 @@ def thread_section(thread: Thread, experiments: Sequence[Experiment]) -> Html:
         ),
         class_="thread",
     )
+
+
+def _folded(lacking: Sequence[Html]) -> Html:
+    """Return statements of other experiments than this run's, out of the way."""
+    count = "1 statement rests" if len(lacking) == 1 else f"{len(lacking)} statements rest"
+    summary = tag("summary", f"{count} on experiments that are not in this run")
+    return tag("details", summary, tag("ul", *lacking, class_="statements"))
 
 
 def _statement(statement: Statement, findings: Mapping[str, Finding]) -> Html:

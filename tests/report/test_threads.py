@@ -68,3 +68,15 @@ def test_every_question_lists_the_claims_on_it_and_text_is_escaped():
     assert text.count('title="one &lt;holds&gt;."') == 1  # in the statement; the list has the name
     assert "a &lt; b" in text
     assert "<p>no claim</p>" in str(thread_section(Thread("Why?", [], {"z9": "?"}), [RUN]))
+
+
+def test_statements_of_other_experiments_are_folded_away_and_none_if_all_are_there():
+    there, lacking = Statement("It is so.", ["a/one"]), Statement("It was so.", ["b/two"])
+    thread = Thread("Is it?", [there, lacking], {})
+    text = str(thread_section(thread, [experiment("a", one="supported")]))
+    assert "1 statement rests on experiments that are not in this run" in text
+    assert text.index("It is so.") < text.index("1 statement rests") < text.index("It was so.")
+    whole = str(
+        thread_section(thread, [experiment("a", one="supported"), experiment("b", two="supported")])
+    )
+    assert "not in this run" not in whole
