@@ -51,6 +51,7 @@ class Shares:
         self._done: frozenset[str] | None = None
         self._dealt: set[str] = set()
         self._turn = 0
+        self._at_once = 1
         self._history = hashlib.sha256()
 
     def gather(self) -> None:
@@ -77,14 +78,19 @@ class Shares:
 
         Args:
             cells: Their ids.
-            at_once: How many a process runs in one call, on all of its devices.
+            at_once: How many this process runs in one call, on all of its devices. Process 0's
+                number is everybody's, or they would not deal alike.
         """
+        if self._done is None:
+            self._at_once = self.team.share(lambda: at_once)
         if self._done is None or self.team.count == 1:
             self.gather()
         done = self._done or frozenset()
         self._history.update("\n".join([*cells, ""]).encode())
-        missing = [i for i, cell in enumerate(cells) if cell not in done | self._dealt]
-        hands = [missing[i : i + at_once] for i in range(0, len(missing), at_once)]
+        taken = done | self._dealt
+        missing = [i for i, cell in enumerate(cells) if cell not in taken]
+        size = self._at_once
+        hands = [missing[i : i + size] for i in range(0, len(missing), size)]
         own = [
             place
             for turn, hand in enumerate(hands, start=self._turn)

@@ -76,6 +76,14 @@ def test_every_missing_cell_is_one_processs_own_and_no_finished_one_is(tmp_path,
     assert max(calls) - min(calls) <= 1  # who has less of one group has more of the next
 
 
+def test_processes_with_unlike_numbers_of_devices_deal_alike(tmp_path):
+    def work(team):
+        return Shares(tmp_path, team).deal(CELLS, (4, 2, 3)[team.index]).own
+
+    own = together(3, work)
+    assert sorted(place for one in own for place in one) == list(range(len(CELLS)))
+
+
 def test_a_cell_that_was_dealt_is_not_dealt_again_before_all_have_met(tmp_path):
     def work(team):
         shares = Shares(tmp_path, team)
