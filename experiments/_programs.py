@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from experiments._cli import num_cores
 from signdyn.handing import Shelf
+from signdyn.lanes import lane_devices
 from signdyn.memory import calls_in_flight, free_bytes, peak_bytes
 from signdyn.resume import Group, Layout, Ready, group_programs
 from signdyn.staged import Programs as Parts
@@ -75,6 +76,7 @@ class Programs:
         self._layout, self._precision = layout, precision
         self._keep_states, self._refuse = keep_states, refuse
         self._on_cpu = layout.devices[0].platform == "cpu"
+        self._calls = lane_devices(layout.devices).count(layout.devices[0])  # in one memory
         self._ready: dict[str, Future[Ready]] = {}
         self._ahead: list[Group] = []
         self._traced: dict[str, Any] = {}
@@ -136,14 +138,13 @@ class Programs:
 
     def _trace(self, group: Group) -> Any:
         layout = self._layout
-        program: Any = block_program(
-            group.train_fn, block=layout.block, width=layout.width, devices=layout.devices
-        )
+        program: Any = block_program(group.train_fn, block=layout.block, width=layout.width)
         return program.trace(*self._arguments(group))
 
     def _checked(self, group: Group, traced: Any) -> int:
         """Return the bytes that a program needs, if there are so many."""
-        needed, free = peak_bytes(traced.jaxpr), free_bytes(self._layout.devices[0])
+        needed = peak_bytes(traced.jaxpr, self._calls)
+        free = free_bytes(self._layout.devices[0])
         if free is not None and needed > free:
             self._refuse(group, needed, free)
         return needed
@@ -162,7 +163,7 @@ class Programs:
             else:
                 most = 2 if self._on_cpu else MOST_IN_FLIGHT
                 free = free_bytes(self._layout.devices[0])
-                in_flight = calls_in_flight(traced.jaxpr, free, most)
+                in_flight = calls_in_flight(traced.jaxpr, free, most, self._calls)
                 ready = Ready(self._shelf.compiled(traced, options), in_flight)
         self.seconds.append(time.monotonic() - begun)
         return ready
@@ -173,10 +174,8 @@ class Programs:
         return quick_to_compile() if group.name in self._brief else CPU_COMPILER
 
     def _arguments(self, group: Group):
-        rows = self._layout.block * len(self._layout.devices)
-
         def batched(leaf):
-            return jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype)
+            return jax.ShapeDtypeStruct((self._layout.block, *leaf.shape), leaf.dtype)
 
         draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
         hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), group.example)

@@ -5,7 +5,7 @@ while it compiles, and every program keeps its own. A data set of many images is
 argument here, which lies on every device once, whatever number of programs reads it. Small arrays
 stay where they are, and so do the last bits of what is computed with them.
 
-May import JAX, and nothing of signdyn.
+May import: lanes.
 """
 
 import threading
@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from signdyn.lanes import on_each
 
 LARGE = 2**22
 """Bytes from which on an array is handed over."""
@@ -25,27 +26,28 @@ class Shelf:
     """The large arrays of a run, each on all devices once.
 
     Args:
-        devices: Those that its programs run on.
+        devices: Those that its programs run on, one a lane.
     """
 
     def __init__(self, devices: Sequence[Any]):
         """Put nothing on a device yet."""
-        mesh = Mesh(np.asarray(devices), ("replica",))
-        self._everywhere = NamedSharding(mesh, PartitionSpec())
+        self._devices = list(devices)
         self._placed: dict[tuple[Any, ...], tuple[Any, jax.Array]] = {}
         self._lock = threading.Lock()  # programs are compiled by several threads
 
-    def place(self, array: Any) -> jax.Array:
-        """Return the array on all devices; the same one for the same memory."""
+    def place(self, array: Any, device: Any) -> jax.Array:
+        """Return the array on a device; the same one for the same memory."""
         held = np.asarray(array)
-        key = (held.ctypes.data, held.shape, held.strides, held.dtype.str)
+        key = (device, held.ctypes.data, held.shape, held.strides, held.dtype.str)
         with self._lock:
             if key not in self._placed:  # the array is held, too: its memory is nobody else's
-                self._placed[key] = held, jax.device_put(held, self._everywhere)
+                self._placed[key] = held, jax.device_put(held, device)
             return self._placed[key][1]
 
     def compiled(self, traced: Any, options: dict[str, Any] | None) -> Callable[..., Any]:
-        """Return a traced program compiled, with its large constants as arguments.
+        """Return a traced program compiled for each device, its large constants as arguments.
+
+        A call runs on the default device of its thread.
 
         Args:
             traced: As ``jax.jit(f).trace(...)`` gives it, for positional arguments.
@@ -54,9 +56,9 @@ class Shelf:
         closed = traced.jaxpr
         large = [getattr(constant, "nbytes", 0) >= LARGE for constant in closed.consts]
         if not any(large):
-            return traced.lower().compile(options)
+            return on_each(self._devices, lambda _: traced.lower().compile(options))
         few = [None if big else one for one, big in zip(closed.consts, large, strict=True)]
-        handed = [self.place(one) for one, big in zip(closed.consts, large, strict=True) if big]
+        many = [one for one, big in zip(closed.consts, large, strict=True) if big]
         infos = jax.tree.leaves(traced.args_info)
 
         def program(handed: list[Any], *flat: Any) -> list[Any]:
@@ -66,9 +68,17 @@ class Shelf:
 
         donated = tuple(1 + place for place, info in enumerate(infos) if info.donated)
         shapes = [jax.ShapeDtypeStruct(info.shape, info.dtype) for info in infos]
-        ready = jax.jit(program, donate_argnums=donated).lower(handed, *shapes).compile(options)
+        jitted = jax.jit(program, donate_argnums=donated)
 
-        def call(*arguments: Any) -> Any:
-            return jax.tree.unflatten(traced.out_tree, ready(handed, *jax.tree.leaves(arguments)))
+        def compiled(device: Any) -> Callable[..., Any]:
+            handed = [self.place(one, device) for one in many]
+            ready = jitted.lower(handed, *shapes).compile(options)
 
-        return call
+            def call(*arguments: Any) -> Any:
+                return jax.tree.unflatten(
+                    traced.out_tree, ready(handed, *jax.tree.leaves(arguments))
+                )
+
+            return call
+
+        return on_each(self._devices, compiled)

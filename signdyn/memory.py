@@ -12,16 +12,16 @@ import psutil
 from jax.extend.core import ClosedJaxpr, Jaxpr, Var
 
 
-def peak_bytes(traced: ClosedJaxpr) -> int:
+def peak_bytes(traced: ClosedJaxpr, calls: int = 1) -> int:
     """Return the bytes that are needed at once if every array is made and freed in its turn.
 
     Arguments and results are there all the time. A loop's body is counted once, with another copy
-    of what it carries; a program laid over devices that share their memory, as host devices do,
-    once a device. XLA fuses, so that it needs less as a rule; what it pads or lays out anew is not
-    seen here.
+    of what it carries. XLA fuses, so that it needs less as a rule; what it pads or lays out anew is
+    not seen here.
 
     Args:
         traced: The program, as ``jax.jit(f).trace(...).jaxpr`` or `jax.make_jaxpr` give it.
+        calls: How many of it run at once in the same memory; what is compiled in is there once.
 
     Example:
         >>> import jax.numpy as jnp
@@ -31,23 +31,24 @@ def peak_bytes(traced: ClosedJaxpr) -> int:
         16384
     """
     constants = sum(getattr(constant, "nbytes", 0) for constant in traced.consts)
-    return constants + _peak(traced.jaxpr)
+    return constants + calls * _peak(traced.jaxpr)
 
 
-def calls_in_flight(traced: ClosedJaxpr, free: int | None, most: int) -> int:
+def calls_in_flight(traced: ClosedJaxpr, free: int | None, most: int, calls: int = 1) -> int:
     """Return how many calls of a program fit at once: of all but one, arguments and results only.
 
     Args:
         traced: As for `peak_bytes`.
         free: Bytes, see `free_bytes`; None if not known, when two have to fit.
         most: More are of no use.
+        calls: How many run at once in the same memory; each has so many in flight.
     """
     if free is None:
         return min(2, most)
     jaxpr = traced.jaxpr
     results = (variable for variable in jaxpr.outvars if isinstance(variable, Var))
-    held = sum(_size(variable) for variable in {*jaxpr.invars, *results})
-    return max(1, min(most, 1 + (free - peak_bytes(traced)) // max(held, 1)))
+    held = calls * sum(_size(variable) for variable in {*jaxpr.invars, *results})
+    return max(1, min(most, 1 + (free - peak_bytes(traced, calls)) // max(held, 1)))
 
 
 def free_bytes(device: Any) -> int | None:
@@ -106,13 +107,7 @@ def _inside(equation: Any) -> int:
             needed += 2 * sum(_size(v) for v in body.invars[first : first + carried])
             needed += sum(_size(v) for v in body.invars[first + carried :])
         most = max(most, needed)
-    return most * _num_shards(equation)
-
-
-def _num_shards(equation: Any) -> int:
-    mesh = equation.params.get("mesh") if equation.primitive.name == "shard_map" else None
-    on_host = mesh is not None and all(d.platform == "cpu" for d in mesh.devices.flat)
-    return mesh.size if on_host and mesh is not None else 1
+    return most
 
 
 def _bodies(params: Any) -> Iterator[Jaxpr]:

@@ -138,7 +138,8 @@ class Ready(NamedTuple):
 
     Attributes:
         call: (draws, hypers) -> results.
-        in_flight: How many calls of it may be started before the first one's results are taken.
+        in_flight: How many calls of it may be started on a device before the first one's results
+            are taken.
     """
 
     call: Callable[[Any, Any], Any]
@@ -209,13 +210,7 @@ def run_group(
 
 def group_programs(group: Group, layout: Layout) -> Programs:
     """Return the programs of a group of several parts, not compiled yet."""
-    return staged_programs(
-        group.train_fn,
-        group.num_parts,
-        block=layout.block,
-        width=layout.width,
-        devices=layout.devices,
-    )
+    return staged_programs(group.train_fn, group.num_parts, block=layout.block, width=layout.width)
 
 
 def keep_states(

@@ -145,7 +145,7 @@ def check_run(folder: Path, config: Mapping[str, Any], environment: Mapping[str,
 
 def _check_same_numerics(folder: Path, old: Any, new: Mapping[str, Any]) -> None:
     """Refuse to mix cells whose last bits differ: none of the old could be used."""
-    for what, of in (("JAX", _jax), ("platform", _platform), ("number of devices", _partition)):
+    for what, of in (("JAX", _jax), ("platform", _platform)):
         there, here = of(old), of(new)
         if there != here and None not in (there, here):
             raise RecordsError(
@@ -161,18 +161,6 @@ def _jax(environment: Any) -> Any:
 
 def _platform(environment: Any) -> Any:
     return environment.get("platform") if isinstance(environment, Mapping) else None
-
-
-def _partition(environment: Any) -> str | None:
-    """Return whether a process had one device or several.
-
-    XLA compiles what is laid over several devices by other passes, so that last bits may differ;
-    over how many makes no difference.
-    """
-    number = environment.get("devices") if isinstance(environment, Mapping) else None
-    if not isinstance(number, int):
-        return None
-    return "one" if number == 1 else "several"
 
 
 def _check_same_config(folder: Path, old: Any, new: Mapping[str, Any]) -> None:

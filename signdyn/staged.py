@@ -7,6 +7,7 @@ when the state is written, and whether a call begins at the start or at a state 
 May import: checkpoints, sweeps, training.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -77,17 +78,14 @@ class Programs(NamedTuple):
         return jax.eval_shape(self.advance, draws, hypers, state, part)
 
 
-def staged_programs(
-    train_fn: TrainFn, num_parts: int, *, block: int, width: int, devices: Any
-) -> Programs:
-    """Return the programs that train in parts one block of replicas on each device.
+def staged_programs(train_fn: TrainFn, num_parts: int, *, block: int, width: int) -> Programs:
+    """Return the programs that train one block of replicas in parts.
 
     Args:
         train_fn: From `signdyn.training.make_train_fn`.
         num_parts: Must divide the records.
-        block: As for `signdyn.sweeps.block_program`, like the next two.
+        block: As for `signdyn.sweeps.block_program`, like the next.
         width: Replicas vmapped together.
-        devices: Where to run.
 
     Raises:
         ValueError: If the training has no parts, or not so many.
@@ -97,17 +95,19 @@ def staged_programs(
             "staged_programs: expected a train function with stages, as make_train_fn returns."
         )
     stages = train_fn.stages(num_parts)
-    lay_out = partial(replica_program, block=block, width=width, devices=devices)
+    lay_out = partial(replica_program, block=block, width=width)
     return Programs(
         num_parts,
         lay_out(stages.begin),
-        lay_out(stages.advance, num_batched=3, num_shared=1, donate=(2,)),
+        lay_out(stages.advance, num_batched=3, donate=(2,)),
         lay_out(stages.finish, num_batched=4),
     )
 
 
 class StagedProgram:
     """``(draws, hypers) -> results`` by parts, going on from a state on disk if there is one.
+
+    Several threads may each call it.
 
     Args:
         programs: Compiled for the arguments to come.
@@ -133,13 +133,17 @@ class StagedProgram:
         self._programs, self._jitted = programs, jitted
         self._folder, self._seconds, self._told = folder, seconds, told
         self._on_part, self._on_damage = on_part, on_damage
-        self._last: str | None = None
+        self._last: dict[int, str] = {}  # thread -> the state of its last call
 
     def __call__(self, draws: Any, hypers: Any) -> Any:
-        """Return the results of all replicas, once they are there."""
-        self.forget()
+        """Return the results of all replicas, once they are there.
+
+        Those of the thread's last call must be safe: its state is removed.
+        """
+        thread = threading.get_ident()
+        self._forget(thread)
         programs = self._programs
-        name = self._last = self._name(draws, hypers)
+        name = self._last[thread] = self._name(draws, hypers)
         part, state, kept = self._restored(name, draws, hypers) or (
             0,
             programs.begin(draws, hypers),
@@ -159,10 +163,14 @@ class StagedProgram:
         return programs.finish(draws, hypers, state, _joined(kept))
 
     def forget(self) -> None:
-        """Remove the state of the last call, whose results are safe; a next call does as well."""
-        if self._last is not None:
-            remove_states(self._folder, self._last)
-            self._last = None
+        """Remove the states of all threads' last calls, whose results are safe."""
+        for thread in list(self._last):
+            self._forget(thread)
+
+    def _forget(self, thread: int) -> None:
+        name = self._last.pop(thread, None)
+        if name is not None:
+            remove_states(self._folder, name)
 
     def _name(self, draws: Any, hypers: Any) -> str:
         arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((draws, hypers))]

@@ -1,15 +1,16 @@
 """Replicas in blocks over devices: blocks, never devices, decide the numbers.
 
 A *replica* is one (variant, seed). A *block* is a fixed number of replicas that one device runs
-as one program; the last block is padded. One compiled call runs one block on every device, so
-with two devices or eight each block runs the same program on the same replicas, bit for bit. What
-is laid over several devices XLA compiles by other passes than what runs on one, so that a float64
-descent was seen to differ in its last bits between one device and two.
+as one program; the last block is padded. With one device or eight each block is a call of the same
+program on the same replicas, bit for bit; see `signdyn.lanes`.
+
+May import: checks, handing, lanes, training.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import cache, lru_cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax import lax
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Key
 
 from signdyn.checks import checked
+from signdyn.handing import Shelf
+from signdyn.lanes import Lanes
 from signdyn.training import Hyper, TrainFn, Trajectory
 
 
@@ -56,8 +58,7 @@ class Block(NamedTuple):
         index: Position among the sweep's blocks.
         replicas: The rows of the sweep it holds, without padding.
         trajectory: NumPy arrays, leading axis the replicas.
-        seconds: Wall time that the call which ran it added to those before it; the blocks of
-            one call share it.
+        seconds: Wall time that it added to those before it on its device.
     """
 
     index: int
@@ -174,9 +175,10 @@ def run_blocks(
         width: Replicas vmapped together.
         devices: Where to run.
         skip: Indices of blocks not to run.
-        program: From `block_program`, if it was compiled ahead.
-        in_flight: Calls that are started before the blocks of the first of them are yielded, so
-            that devices work while those are written; each holds its arguments and results.
+        program: From `block_program`, if it was compiled ahead: by `signdyn.handing.Shelf`, which
+            does so for several devices.
+        in_flight: Blocks that are started on a device before the first of them is yielded, so
+            that it works while that is written; each holds its arguments and results.
 
     Raises:
         ValueError: If the counts do not fit together.
@@ -194,52 +196,43 @@ def run_blocks(
         raise ValueError(f"run_blocks: in_flight must be at least 1, got {in_flight}.")
     devices = list(jax.local_devices() if devices is None else devices)
     todo = [i for i in range(num_blocks(num_replicas, block)) if i not in skip]
-    if program is None:
-        program = block_program(train_fn, block=block, width=width, devices=devices)
-    draw = SeedDraws(train_fn, keys)
-    running: deque[_Call] = deque()
-    collected = 0.0
-    for first in range(0, len(todo), len(devices)):
-        indices = todo[first : first + len(devices)]
-        padded = [*indices, *[indices[-1]] * (len(devices) - len(indices))]
-        rows = np.concatenate([_rows(i, block, num_replicas) for i in padded])
-        begun = time.perf_counter()
-        result = program(draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers))
-        running.append(_Call(indices, result, begun))
-        del result  # or it would be held until the next one is there
-        if len(running) == in_flight:
-            call = running.popleft()
-            trajectory, collected, seconds = _collected(call, collected)
-            yield from _blocks_of(call.indices, trajectory, seconds, block, num_replicas)
-    for call in running:
-        trajectory, collected, seconds = _collected(call, collected)
-        yield from _blocks_of(call.indices, trajectory, seconds, block, num_replicas)
+    draw, hypers = SeedDraws(train_fn, keys), _on_host(hypers)
+    lanes, running = Lanes(devices), deque[_Call]()
+    last = [0.0] * len(lanes)
+    try:
+        for place, index in enumerate(todo):
+            if len(running) == in_flight * len(lanes):
+                yield _collected(running.popleft(), last, block, num_replicas)
+            rows, lane = _rows(index, block, num_replicas), place % len(lanes)
+            arguments = draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers)
+            if program is None:
+                traced = block_program(train_fn, block=block, width=width).trace(*arguments)
+                program = Shelf(devices).compiled(traced, None)
+            begun = time.perf_counter()
+            running.append(_Call(index, lane, lanes.submit(lane, program, *arguments), begun))
+        while running:
+            yield _collected(running.popleft(), last, block, num_replicas)
+    finally:
+        lanes.close()
 
 
 class _Call(NamedTuple):
-    """A call of the program that may still be running."""
+    """A block that may still be running."""
 
-    indices: list[int]
-    result: Any  # a measurement may be laid out like a training
+    index: int
+    lane: int
+    result: Future[Any]  # a measurement may be laid out like a training
     begun: float
 
 
-def _collected(call: _Call, before: float) -> tuple[Any, float, float]:
-    """Return a call's results, when they were there, and how long after those before them."""
-    trajectory = _on_host(call.result)
+def _collected(call: _Call, last: list[float], block: int, num_replicas: int) -> Block:
+    """Return the block once it is there, and note when it was: its lane's next began no sooner."""
+    results = _on_host(call.result.result())
     now = time.perf_counter()
-    return trajectory, now, now - max(call.begun, before)
-
-
-def _blocks_of(
-    indices: Sequence[int], trajectory: Any, seconds: float, block: int, num_replicas: int
-) -> Iterator[Block]:
-    for place, index in enumerate(indices):
-        replicas = range(index * block, min((index + 1) * block, num_replicas))
-        own = slice(place * block, place * block + len(replicas))
-        yield Block(
-            index, replicas, jax.tree.map(lambda leaf, own=own: leaf[own], trajectory), seconds
-        )
+    seconds, last[call.lane] = now - max(call.begun, last[call.lane]), now
+    replicas = range(call.index * block, min((call.index + 1) * block, num_replicas))
+    own = jax.tree.map(lambda leaf: leaf[: len(replicas)], results)
+    return Block(call.index, replicas, own, seconds)
 
 
 def num_blocks(num_replicas: int, block: int) -> int:
@@ -311,20 +304,17 @@ def _draw_program(draw: Callable[[Array], Any]) -> Callable[[np.ndarray], Any]:
     return jax.jit(lambda data: draw(jax.random.wrap_key_data(data)), compiler_options=options)
 
 
-def block_program(
-    train_fn: TrainFn, *, block: int, width: int, devices: Sequence[Any]
-) -> Callable[[Any, Any], Any]:
-    """Return the jitted program that runs one block on each of ``devices``.
+def block_program(train_fn: TrainFn, *, block: int, width: int) -> jax.stages.Wrapped:
+    """Return the jitted program that runs one block.
 
-    Its arguments and results have a leading axis of ``len(devices) * block`` replicas.
+    Its arguments and results have a leading axis of ``block`` replicas.
 
     Args:
         train_fn: What a replica runs.
-        block: Replicas a device runs in one call.
+        block: Replicas of a call.
         width: Replicas vmapped together.
-        devices: Where to run.
     """
-    return replica_program(train_fn.run, block=block, width=width, devices=devices)
+    return replica_program(train_fn.run, block=block, width=width)
 
 
 def replica_program(
@@ -332,24 +322,18 @@ def replica_program(
     *,
     block: int,
     width: int,
-    devices: Sequence[Any],
     num_batched: int = 2,
-    num_shared: int = 0,
     donate: Sequence[int] = (),
-) -> Callable[..., Any]:
-    """Return the jitted program that applies ``run`` to one block of replicas on each device.
+) -> jax.stages.Wrapped:
+    """Return the jitted program that applies ``run`` to one block of replicas.
 
     Args:
         run: Function of a replica's pytrees, and of shared ones after those.
-        block: Replicas a device runs in one call.
+        block: Replicas of a call.
         width: Replicas vmapped together.
-        devices: Where to run.
         num_batched: Arguments of ``run`` that are a replica's: of the program, all the replicas'.
-        num_shared: Arguments after those, the same for all replicas.
         donate: Places of arguments whose memory the program may use for its results.
     """
-    mesh = jax.sharding.Mesh(np.asarray(devices), ("replica",))
-    spec = PartitionSpec("replica")
 
     def run_block(*args):
         batched, shared = args[:num_batched], args[num_batched:]
@@ -358,14 +342,7 @@ def replica_program(
         batch_size = None if width == 1 else width
         return lax.map(lambda one: run(*one, *shared), batched, batch_size=batch_size)
 
-    sharded = jax.shard_map(
-        run_block,
-        mesh=mesh,
-        in_specs=(spec,) * num_batched + (PartitionSpec(),) * num_shared,
-        out_specs=spec,
-        check_vma=False,
-    )
-    return jax.jit(sharded, donate_argnums=tuple(donate))
+    return jax.jit(run_block, donate_argnums=tuple(donate))
 
 
 def _rows(index: int, block: int, num_replicas: int) -> np.ndarray:

@@ -16,8 +16,8 @@ LONG = {"scripts/bench/bad_calls.py"}  # a table, a row for each bad call of a p
 
 # A module imports from the lines above its own only.
 LAYERS = (
-    ("checks", "types", "files", "handing", "inputs", "memory", "wires"),
-    ("peers",),
+    ("checks", "types", "files", "inputs", "lanes", "memory", "wires"),
+    ("handing", "peers"),
     ("meeting",),
     ("locks", "processes"),
     ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),

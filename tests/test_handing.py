@@ -69,20 +69,18 @@ def data():
 
 
 def test_a_sweep_over_handed_data_has_the_bits_of_one_with_data_compiled_in():
-    devices = jax.local_devices()[:2]
-    num_devices = len(devices)
     structure = Structure(MLP((4,), 2), categorical(), steps=4, batch_size=8, record_every=2)
     with jax.enable_x64(False):
         train = make_train_fn(structure, data())
-        keys = replica_keys(0, range(2 * num_devices))
+        keys = replica_keys(0, range(2))
         draws = jax.vmap(train.draw)(keys)
         hypers = stack_hypers([Hyper(0.1)] * len(keys))
-        program = partial(block_program, block=2, width=1, devices=devices)
+        program = partial(block_program, block=2, width=1)
         traced = program(train).trace(draws, hypers)
-        shelf = Shelf(devices)
+        shelf = Shelf(jax.local_devices())
         expected = traced.lower().compile()(draws, hypers)
         made = shelf.compiled(traced, None)(draws, hypers)
-        parts = staged_programs(train, 2, block=2, width=1, devices=devices)
+        parts = staged_programs(train, 2, block=2, width=1)
         staged = parts.compiled(draws, hypers, None, shelf.compiled)
         state = staged.begin(draws, hypers)
         for part in range(2):

@@ -600,7 +600,6 @@ def test_what_kills_left_under_temporary_names_is_removed(tmp_path):
     [
         ({"packages": {"jax": "0.2"}}, r"another JAX \(0\.1 there, 0\.2 here\)"),
         ({"platform": "gpu"}, r"another platform \(cpu there, gpu here\)"),
-        ({"devices": 1}, r"another number of devices \(several there, one here\)"),
     ],
 )
 def test_cells_of_another_jax_or_platform_are_not_mixed_with_new_ones(tmp_path, change, words):
@@ -613,7 +612,7 @@ def test_cells_of_another_jax_or_platform_are_not_mixed_with_new_ones(tmp_path, 
     with pytest.raises(RecordsError, match=words):
         open_run(tmp_path, CONFIG, {**environment, **change})
     assert files(tmp_path) == before
-    open_run(tmp_path, CONFIG, {**environment, "devices": 8})  # as many as several
+    open_run(tmp_path, CONFIG, {**environment, "devices": 1})  # which rounds alike
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -59,7 +59,7 @@ NUM_CELLS = 5  # nine replicas in blocks of two
 
 @pytest.fixture(scope="module")
 def program():
-    return block_program(GROUP.train_fn, block=2, width=1, devices=LAYOUT.devices)
+    return block_program(GROUP.train_fn, block=2, width=1)
 
 
 @pytest.fixture(scope="module")

@@ -256,12 +256,12 @@ def test_a_folder_that_never_appears_is_told_after_a_while(tmp_path, monkeypatch
     assert 0.3 < time.monotonic() - begun < 5.0
 
 
-def test_processes_of_one_and_of_several_devices_do_not_share_a_run(tmp_path):
+def test_processes_of_two_platforms_do_not_share_a_run(tmp_path):
     def work(team):
-        environment = {"platform": "cpu", "devices": 2 if team.is_first else 1}
+        environment = {"platform": "gpu" if team.is_first else "cpu"}
         if team.is_first:
             return open_run(tmp_path, {}, environment, team=team).release()
-        with pytest.raises(RecordsError, match=r"of devices \(several there, one here\)"):
+        with pytest.raises(RecordsError, match=r"another platform \(gpu there, cpu here\)"):
             open_run(tmp_path, {}, environment, team=team)
         return None
 

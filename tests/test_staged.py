@@ -23,7 +23,7 @@ STRUCTURE = Structure(
     MLP((4,), 2, "tanh"), categorical(), "adam", steps=12, batch_size=8, record_every=2
 )
 TRAIN = make_train_fn(STRUCTURE, load("two_gaussians"), WATCH)
-LAYOUT = {"block": 2, "width": 1, "devices": jax.devices()[:1]}
+LAYOUT = {"block": 2, "width": 1}
 ARGUMENTS = (
     SeedDraws(TRAIN, replica_keys(0, [0, 1]))(np.arange(2)),
     stack_hypers([Hyper(0.1, centering=CENTERINGS["batch"]), Hyper(0.2, label_noise=0.1)]),

@@ -87,7 +87,7 @@ def train(traced):
 
 @pytest.fixture(scope="module")
 def program(train):
-    return block_program(train["sgd"], block=BLOCK, width=1, devices=DEVICES[:1])
+    return block_program(train["sgd"], block=BLOCK, width=1)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def result(train, program):
 def vmapped(train, result):
     """Return decay of the velocity -> trajectories, three replicas vmapped together."""
     one = train["momentum"]
-    program = block_program(one, block=BLOCK, width=BLOCK, devices=DEVICES[:1])
+    program = block_program(one, block=BLOCK, width=BLOCK)
     found = {}
     for momentum in (0.0, 0.9):
         hypers = HYPERS._replace(momentum=np.full(7, momentum, np.float32))

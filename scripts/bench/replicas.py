@@ -65,16 +65,28 @@ def sweep(steps: int) -> Callable[[int], int]:
     import jax
 
     from signdyn.data import load
+    from signdyn.handing import Shelf
     from signdyn.likelihoods import categorical
     from signdyn.models.mlp import MLP
-    from signdyn.sweeps import block_program, grid, replica_keys, run_blocks, stack_hypers
+    from signdyn.sweeps import (
+        SeedDraws,
+        block_program,
+        grid,
+        replica_keys,
+        run_blocks,
+        stack_hypers,
+    )
     from signdyn.training import Structure, make_train_fn
 
     model = MLP((64, 64), 10, "sigmoid")
     structure = Structure(model, categorical(), steps=steps, batch_size=64, record_every=steps)
     train = make_train_fn(structure, load("digits"))
     devices = jax.local_devices()
-    program = block_program(train, block=BLOCK, width=1, devices=devices)
+    first = SeedDraws(train, replica_keys(0, range(BLOCK)))(np.arange(BLOCK))
+    traced = block_program(train, block=BLOCK, width=1).trace(
+        first, stack_hypers(grid(learning_rate=[0.1]) * BLOCK)
+    )
+    program = Shelf(devices).compiled(traced, None)
 
     def run(replicas: int) -> int:
         hypers = stack_hypers(grid(learning_rate=[0.1]) * replicas)

@@ -59,22 +59,21 @@ def sweep(*, seeds: int = 16, width: int = 64, depth: int = 2, batch: int = 64) 
     """Return a run of `STEPS` steps of minibatch SGD on digits, as the experiments train."""
     import jax
 
+    from scripts.bench.side_by_side import side_by_side
     from signdyn.data import load
     from signdyn.likelihoods import categorical
     from signdyn.models.mlp import MLP
-    from signdyn.sweeps import SeedDraws, block_program, grid, replica_keys, stack_hypers
+    from signdyn.sweeps import SeedDraws, grid, replica_keys, stack_hypers
     from signdyn.training import Structure, make_train_fn
 
     model = MLP((width,) * depth, 10, "sigmoid")
     structure = Structure(model, categorical(), steps=STEPS, batch_size=batch, record_every=STEPS)
     train = make_train_fn(structure, load("digits"))
-    devices = jax.local_devices()
-    block = -(-seeds // len(devices))
-    rows = np.arange(block * len(devices)) % seeds
+    devices = jax.local_device_count()
+    rows = np.arange(-(-seeds // devices) * devices) % seeds
     draws = SeedDraws(train, replica_keys(0, range(seeds)))(rows)
     hypers = stack_hypers(grid(learning_rate=[0.1]) * len(rows))
-    program = block_program(train, block=block, width=1, devices=devices)
-    return lambda: jax.block_until_ready(program(draws, hypers))
+    return side_by_side(train, draws, hypers, width=1)
 
 
 def spectrum(*, width: int = 32, examples: int = 1797) -> Callable:

@@ -40,7 +40,7 @@ GROUP = Group("toy", "descent", TrainFn(draw, run), tabulate, {"steps": 3})
 
 @pytest.fixture(scope="module")
 def program():
-    return block_program(GROUP.train_fn, block=2, width=1, devices=LAYOUT.devices)
+    return block_program(GROUP.train_fn, block=2, width=1)
 
 
 def go(folder, program):

@@ -43,6 +43,7 @@ from experiments._vanishing_gradients.plan import (
     Race,
     check_config,
     races,
+    start_job,
 )
 from experiments._vanishing_gradients.problem import pooled
 from experiments._vanishing_gradients.results import Results, facts_table
@@ -55,6 +56,7 @@ from signdyn.models.mlp import MLP
 from signdyn.models.traces import trace_batch
 from signdyn.records import load
 from signdyn.replicas import Hyper, Structure, draw_replica, start_replica
+from signdyn.resume import run_group
 from tests.experiments.sessions import FastSession, IdleSession
 
 WIDTH, LAYERS, CLASSES, EXAMPLES = 4, 3, 3, 10
@@ -462,6 +464,23 @@ def begun(plan: Plan, seed: int, activation: str, depth: int) -> tuple[Weights, 
     biases = 0.01 * w.biases[:depth]
     weights = Weights(kernels, biases, w.readout_kernel * scale[-1], w.readout_bias)
     return weights, draw.batch, plain(float(NAMES.index(activation)), float(depth), weights)
+
+
+def test_two_devices_give_the_bits_of_one_in_float64(plan, tmp_path):
+    """Laid over both as one program, these starts were seen to differ in their last bits."""
+
+    def measured(devices):
+        (tmp_path / str(len(devices))).mkdir()
+        with plan.session.precision():
+            job, variants = start_job(plan)
+            layout = plan.session.layout._replace(block=4, devices=devices)
+            run_group(tmp_path / str(len(devices)), job.group, variants, layout)
+        cells = (tmp_path / str(len(devices)) / "cells").glob("*.nc")
+        return {cell.name: cell.read_bytes() for cell in cells}
+
+    one, two = measured(jax.devices()[:1]), measured(jax.devices()[:2])
+    assert len(one) > 2
+    assert one == two
 
 
 def test_what_is_recorded_of_a_start_is_what_a_twin_measures(plan, results):

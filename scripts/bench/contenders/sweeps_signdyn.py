@@ -72,9 +72,10 @@ def _run(
     import jax
 
     from scripts.bench.contenders.diagnostics import signs_and_turns
+    from scripts.bench.side_by_side import side_by_side
     from signdyn.data.dataset import Dataset
     from signdyn.likelihoods import categorical
-    from signdyn.sweeps import block_program, grid, stack_hypers
+    from signdyn.sweeps import grid, stack_hypers
     from signdyn.training import NO_PROBE, Draw, Structure, make_train_fn
 
     seeds, steps, batch = order.shape
@@ -82,9 +83,7 @@ def _run(
     structure = Structure(model, categorical(), steps=steps, batch_size=batch, record_every=steps)
     probe = signs_and_turns(measure_every) if measure_every else NO_PROBE
     train = make_train_fn(structure, data, probe)
-    devices = jax.local_devices()
-    on_cpu = devices[0].platform == "cpu"
-    block = -(-seeds // len(devices))
+    on_cpu = jax.default_backend() == "cpu"
     drawn = jax.eval_shape(train.draw, jax.random.key(0))
     make_draw: Any = Draw  # of NumPy arrays, which the program takes as well
     draws = make_draw(
@@ -94,24 +93,20 @@ def _run(
         batches=order,
     )
     hypers = stack_hypers(grid(learning_rate=[rate]) * seeds)
-    program = block_program(train, block=block, width=1 if on_cpu else block, devices=devices)
-    arguments = jax.device_put(
-        (draws, hypers),
-        jax.sharding.NamedSharding(
-            jax.sharding.Mesh(np.asarray(devices), ("replica",)),
-            jax.sharding.PartitionSpec("replica"),
-        ),
-    )
+    blocks = side_by_side(train, draws, hypers, width=1 if on_cpu else None)
 
     def run() -> dict[str, np.ndarray]:
-        trajectory = jax.block_until_ready(program(*arguments))
-        first = slice(tasks.COMPARED_SEEDS)
+        results = blocks()
         layer = next(iter(params))
-        measured = trajectory.probe if measure_every else {}
+
+        def first(pick: Callable[[Any], Any]) -> np.ndarray:
+            return np.concatenate([pick(one) for one in results])[: tasks.COMPARED_SEEDS]
+
+        measured = results[0].probe if measure_every else {}
         return {
-            "loss": np.asarray(trajectory.loss[first, -1]),
-            "bias": np.asarray(trajectory.params[layer]["bias"][first]),
-            **{name: np.asarray(values[first]) for name, values in measured.items()},
+            "loss": first(lambda one: one.loss[:, -1]),
+            "bias": first(lambda one: one.params[layer]["bias"]),
+            **{name: first(lambda one, name=name: one.probe[name]) for name in measured},
         }
 
     return run
