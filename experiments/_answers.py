@@ -47,7 +47,7 @@ STATEMENTS = {
         ),
         Statement(
             "Weights held at zero or above, like numbers of synapses, cost much: such a network "
-            "cannot learn XOR at all, and is worse on digits; with x and -x as inputs it can.",
+            "cannot learn XOR at all, and is worse on images; with x and -x as inputs it can.",
             (
                 "negative_weights/held_xor",
                 "negative_weights/held_loss",

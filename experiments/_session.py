@@ -141,7 +141,7 @@ class Session:
             f"  {len(jobs)} programs, {replicas:,} replicas ({seeds} seeds), {steps:,.0f} "
             f"replica-steps, {each}{len(devices)} {devices[0].platform} device(s) in blocks of "
             f"{self.layout.block}, {needed / 2**20:,.0f} MiB of memory, about "
-            f"{max(seconds / 60, 0.1):.1f} min -> {self.folder}",
+            f"{max(seconds / 60, 0.1):.1f} min on idle cores -> {self.folder}",
             flush=True,
         )
 

@@ -1,6 +1,6 @@
-# shellcheck shell=bash
-# Sourced by run.sh and test.sh, in the root of the repository: makes .venv hold what
-# requirements.txt says, and does nothing when it already does.
+#!/usr/bin/env bash
+# Makes .venv hold what requirements.txt says, and does nothing when it already does. run.sh and
+# test.sh source this in the root of the repository, and call set_up.
 #
 # .venv/signdyn-setup holds "unfinished" from before anything else is written until the last
 # package is in, and then what was installed: the Python version, the hash of requirements.txt
@@ -122,3 +122,11 @@ set_up() {
   exec 9<&-
   trap - INT TERM
 }
+
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+  set -euo pipefail
+  script="$(readlink -f -- "$0")"
+  cd -- "${script%/scripts/*}"
+  set_up
+  say "$PWD/.venv is ready; . .venv/bin/activate"
+fi

@@ -360,7 +360,7 @@ def _why_left_out(*values: np.ndarray, positive: bool = False) -> str:
     infinite = np.isinf(columns).any(axis=0) & ~undefined
     odd = (columns <= 0).any(axis=0) & ~undefined & ~infinite
     counts = {
-        "NaN (diverged or undefined)": undefined.sum(),
+        "NaN (diverged, short of its target, or undefined)": undefined.sum(),
         "infinite (never arrived)": infinite.sum(),
         "not positive": odd.sum() if positive else 0,
     }

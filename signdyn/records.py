@@ -1,6 +1,6 @@
 """Result files: one netCDF file a block of replicas, a ledger of them, JSON beside.
 
-The only module that writes results. Every file is written under a temporary name, synced, and
+The only module that writes result files. Every file is written under a temporary name, synced, and
 renamed, so a file that exists is whole; the ledger holds its checksum, so damage shows. Seeds
 are never averaged on disk. A folder looks like this:
 

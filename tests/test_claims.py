@@ -325,14 +325,16 @@ def test_an_effect_of_a_factor_two_is_found():
 def test_why_seeds_were_left_out_is_counted_by_reason():
     values = np.array([1.0, NAN, np.inf, -1.0, 0.0, 2.0])
     ones = np.ones(6)
-    both = "1 NaN (diverged or undefined), 1 infinite (never arrived)"
+    both = "1 NaN (diverged, short of its target, or undefined), 1 infinite (never arrived)"
     assert mean_evidence(values).left_out_why == both
     assert exact_evidence(values).left_out_why == both
     assert ratio_evidence(values, ones).left_out_why == f"{both}, 2 not positive"
     assert ratio_evidence(ones, values).left_out_why == f"{both}, 2 not positive"
     assert mean_evidence(ones).left_out_why == ratio_evidence(ones, ones).left_out_why == ""
     evidence = ratio_evidence(np.where(values > 0, values, NAN), np.full(6, NAN))
-    assert evidence.left_out_why == "6 NaN (diverged or undefined)"  # a seed has one reason
+    assert (
+        evidence.left_out_why == "6 NaN (diverged, short of its target, or undefined)"
+    )  # a seed has one reason
 
 
 @pytest.mark.parametrize("gone", [NAN, np.inf])

@@ -109,6 +109,14 @@ def test_the_first_call_sets_up_and_the_second_does_not(copy):
     assert (second.status, second.output) == (7, "all []\n")
 
 
+def test_setting_up_alone_runs_nothing(copy, tmp_path):
+    outcome = copy.call("scripts/setup.sh", cwd=tmp_path)
+    assert sets_up(outcome)
+    assert (outcome.status, outcome.output) == (0, "")
+    assert "is ready" in outcome.messages[-1]
+    assert copy.call("scripts/run.sh").messages == ["signdyn: python -m experiments.all "]
+
+
 def test_a_symbolic_link_called_from_elsewhere_runs_in_the_repository(copy, tmp_path):
     link = tmp_path / "link.sh"
     link.symlink_to(copy.root / "scripts/run.sh")

@@ -162,6 +162,17 @@ def startup_text(content: Mapping[str, Any]) -> str:
     )
 
 
+def imports_text(content: Mapping[str, Any]) -> str:
+    """Return how long the analysis takes to import."""
+    seconds, limit = content["seconds"], content["limit"]
+    verdict = "holds" if content["ratio"] <= limit else "**does not hold**"
+    return (
+        f"`{content['command']}`: importing all of `signdyn.analysis` takes {content['ratio']:.2f} "
+        f"times as long as `import jax`, which is a part of it ({seconds['analysis']:.2g} s and "
+        f"{seconds['jax']:.2g} s from the start of Python; at most {limit:g} is asked: {verdict})."
+    )
+
+
 def memory_text(content: Mapping[str, Any]) -> str:
     """Return what spectra need beside the stated formula."""
     rows = [("task", "parameters", "rows", "method", "peak MiB", "formula MiB", "peak / formula")]
@@ -212,6 +223,7 @@ def gpu_text(content: Mapping[str, Any]) -> str:
 SECTIONS: Mapping[str, Callable[[Any], str]] = {
     "spectra_memory": memory_text,
     "startup": startup_text,
+    "imports": imports_text,
     "gpu": gpu_text,
 }
 """Measurement -> its section; files of the record that are no races."""

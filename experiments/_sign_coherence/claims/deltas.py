@@ -69,7 +69,7 @@ def delta_claims(results: Results) -> Stated:
     yield (
         claim(
             "network_if_positive",
-            "With all weights positive, and pixels as inputs, all gradients of the network on one "
+            "With all weights positive, and inputs as well, all gradients of the network on one "
             "example have one sign.",
             "share of examples, one output, all weights at their absolute values, start",
             always(1.0),
@@ -80,7 +80,7 @@ def delta_claims(results: Results) -> Stated:
     yield (
         claim(
             "positive_if_positive",
-            "With all weights positive, as slopes and pixels are, all gradients are positive.",
+            "With all weights positive, as slopes and inputs are, all gradients are positive.",
             "share of examples on which they are: whose residual is positive, one output, mean "
             "over activations",
             above(0.95),

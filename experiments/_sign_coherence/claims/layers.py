@@ -26,7 +26,7 @@ def layer_claims(results: Results) -> Stated:
     yield (
         claim(
             "plateau_on_digits",
-            "The closed form holds for pixels and hidden units too, if deltas are drawn.",
+            "The closed form holds for data and hidden units too, if deltas are drawn.",
             f"mean |agreement - predicted| over layers and activations, {results.sizes[-1]} "
             f"{results.examples}, deltas N(0, 1)",
             below(0.05),

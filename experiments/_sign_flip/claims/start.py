@@ -24,7 +24,7 @@ def start_claims(results: Results) -> Stated:
             Claim(
                 f"example_input_{activation}",
                 ("b1", "b3", "b13"),
-                f"On one example, all gradients into a unit that reads non-negative pixels have "
+                f"On one example, all gradients into a unit that reads non-negative inputs have "
                 f"one sign ({activation} network, first layer).",
                 "share of (example, unit) pairs with gradients of one sign",
                 always(1.0),
