@@ -196,15 +196,21 @@ def run_group(
         in_flight=2 if ready is None else ready.in_flight,
     )
     process = shares.team.index
-    for block in blocks:
-        cell = cells[block.index]
-        variables = group.tabulate(block.trajectory)
-        rows = (cell.id, cell.replicas, variables, block.seconds)
-        write_cell(folder, group.part, *rows, process=process)
-        on_cell(variables)
-        on_block(len(cell.replicas), block.seconds)
-    if ready is not None and isinstance(ready.call, StagedProgram):
-        ready.call.forget()
+    staged = ready.call if ready is not None and isinstance(ready.call, StagedProgram) else None
+    try:
+        for block in blocks:
+            cell = cells[block.index]
+            variables = group.tabulate(block.trajectory)
+            rows = (cell.id, cell.replicas, variables, block.seconds)
+            write_cell(folder, group.part, *rows, process=process)
+            on_cell(variables)
+            on_block(len(cell.replicas), block.seconds)
+    except BaseException:
+        if staged is not None:
+            staged.stop()  # else the process would wait for blocks of other devices
+        raise
+    if staged is not None:
+        staged.forget()
     return len(dealt.own)
 
 

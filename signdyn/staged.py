@@ -104,6 +104,10 @@ def staged_programs(train_fn: TrainFn, num_parts: int, *, block: int, width: int
     )
 
 
+class StoppedError(RuntimeError):
+    """A call was left after one of its parts, for its results are no longer wanted."""
+
+
 class StagedProgram:
     """``(draws, hypers) -> results`` by parts, going on from a state on disk if there is one.
 
@@ -133,12 +137,16 @@ class StagedProgram:
         self._programs, self._jitted = programs, jitted
         self._folder, self._seconds, self._told = folder, seconds, told
         self._on_part, self._on_damage = on_part, on_damage
+        self._stop = threading.Event()
         self._last: dict[int, str] = {}  # thread -> the state of its last call
 
     def __call__(self, draws: Any, hypers: Any) -> Any:
         """Return the results of all replicas, once they are there.
 
         Those of the thread's last call must be safe: its state is removed.
+
+        Raises:
+            StoppedError: After a part, if the program was told to stop.
         """
         thread = threading.get_ident()
         self._forget(thread)
@@ -155,12 +163,18 @@ class StagedProgram:
             kept.append(jax.device_get(more))
             part += 1
             self._on_part(part, programs.num_parts)
+            if self._stop.is_set():
+                raise StoppedError(f"stopped after part {part} of {programs.num_parts}")
             if part < programs.num_parts and time.monotonic() - last >= self._seconds:
                 joined = _joined(kept)
                 arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((state, joined))]
                 save_state(self._folder, name, part, arrays)
                 kept, last = [joined], time.monotonic()
         return programs.finish(draws, hypers, state, _joined(kept))
+
+    def stop(self) -> None:
+        """Let calls of other threads end after the part that they are in, their states kept."""
+        self._stop.set()
 
     def forget(self) -> None:
         """Remove the states of all threads' last calls, whose results are safe."""

@@ -15,7 +15,7 @@ from signdyn.lanes import Lanes, lane_devices
 from signdyn.likelihoods import categorical
 from signdyn.models.mlp import MLP
 from signdyn.records import Variable
-from signdyn.resume import Group, Layout, Variant, run_group
+from signdyn.resume import Group, Layout, Ready, Variant, group_programs, keep_states, run_group
 from signdyn.sweeps import replica_keys, run_blocks, stack_hypers
 from signdyn.training import Hyper, Structure, TrainFn, make_train_fn
 
@@ -198,12 +198,13 @@ def test_each_accelerator_holds_a_large_array_once(own_memories, monkeypatch):
         assert programs[0](np.float64(3.0)).devices() == {DEVICES[0]}
 
 
+def tabulate(trajectory):
+    return {"loss": Variable(("step",), trajectory.loss, "nat", "mean nll of the batch")}
+
+
 @pytest.mark.parametrize("sharing", [(), ("cpu",)], ids=["accelerators", "cpu"])
 def test_trainings_in_parts_run_in_several_lanes_and_leave_no_state(monkeypatch, tmp_path, sharing):
     monkeypatch.setattr(lanes, "SHARING", sharing)
-
-    def tabulate(trajectory):
-        return {"loss": Variable(("step",), trajectory.loss, "nat", "mean nll of the batch")}
 
     def run(folder, devices):
         group = Group("deep", "descent", trained(), tabulate, {}, num_parts=5)
@@ -217,6 +218,34 @@ def test_trainings_in_parts_run_in_several_lanes_and_leave_no_state(monkeypatch,
     assert len(one) == 3
     assert run("two", DEVICES) == one
     assert not list(tmp_path.rglob("checkpoints/*"))
+
+
+def test_what_ends_a_run_ends_blocks_of_other_devices_after_their_part(tmp_path):
+    group = Group("deep", "descent", trained(), tabulate, {}, num_parts=5)
+    layout = Layout(range(4), 0, 2, 1, DEVICES)
+    jitted = group_programs(group, layout)
+    seen, waited = [], []
+
+    def on_part(part, parts):
+        if threading.current_thread().name.startswith("lane 1"):
+            seen.append(part)
+            waited.append(staged._stop.wait(SECONDS))
+
+    def disk_full(replicas, seconds):
+        raise OSError("no space left")
+
+    staged = keep_states(tmp_path, group, layout, jitted, jitted, seconds=0.0, on_part=on_part)
+    variants = [Variant({"arm": "raw"}, Hyper(1.0))]
+    (tmp_path / "cells").mkdir()
+    with pytest.raises(OSError, match="no space"):
+        run_group(
+            tmp_path, group, variants, layout,
+            program=lambda: Ready(staged, in_flight=1), on_block=disk_full,
+        )  # fmt: skip
+    for thread in threading.enumerate():
+        if thread.name.startswith("lane"):
+            thread.join(SECONDS)
+    assert (seen, waited) == ([1], [True])
 
 
 def test_an_error_of_a_lane_ends_the_sweep_after_what_came_before_it():
