@@ -118,8 +118,7 @@ class OnEach:
 def on_each(devices: Sequence[Any], make: Callable[[Any], Callable[..., Any]]) -> Callable:
     """Return one program for all lanes: made once a device, one after the other.
 
-    JAX's cache on disk serves all devices but the first one with that one's program, where it
-    keeps programs.
+    Of GPUs JAX's cache on disk hands the first one's program to the others.
 
     Args:
         devices: One a lane.
