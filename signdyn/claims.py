@@ -37,6 +37,11 @@ MAX_LEFT_OUT = 0.25
 ALPHA = 0.05
 """Level of the Holm-corrected tests."""
 
+_NEEDED = (
+    f"{MIN_SEEDS} seeds and at most {MAX_LEFT_OUT:.0%} of them left out; support of every single "
+    "value, none left out"
+)
+
 
 class Evidence(NamedTuple):
     """What was measured for one claim.
@@ -192,14 +197,14 @@ def above(threshold: float) -> Rule:
     def decide(interval: Interval, p: float) -> str:
         if not _enough(interval) or p > ALPHA:
             return INCONCLUSIVE
-        if interval.low > threshold:
+        if interval.low > threshold and _all_that_count(interval):
             return SUPPORTED
         return REFUTED if interval.high < threshold else INCONCLUSIVE
 
     return Rule(
         f"supported if the whole interval lies above {threshold:g}, refuted if below it "
-        f"(both need a corrected p of at most {ALPHA:g} where a test applies, {MIN_SEEDS} seeds, "
-        f"and at most {MAX_LEFT_OUT:.0%} of the seeds left out); else inconclusive",
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, {_NEEDED}); else "
+        "inconclusive",
         decide,
         (threshold, math.inf),
     )
@@ -217,8 +222,8 @@ def below(threshold: float) -> Rule:
 
     return Rule(
         f"supported if the whole interval lies below {threshold:g}, refuted if above it "
-        f"(both need a corrected p of at most {ALPHA:g} where a test applies, {MIN_SEEDS} seeds, "
-        f"and at most {MAX_LEFT_OUT:.0%} of the seeds left out); else inconclusive",
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, {_NEEDED}); else "
+        "inconclusive",
         decide,
         (-math.inf, threshold),
     )
@@ -228,24 +233,26 @@ def within(low: float, high: float) -> Rule:
     """Return the rule of no difference that matters: the interval lies inside [low, high].
 
     Example:
-        >>> within(0.8, 1.25).decide(Interval(1.02, 0.95, 1.1, 0.95, 16, 0), float("nan"))
+        >>> within(0.8, 1.25).decide(Interval(1.02, 0.95, 1.1, 0.95, 16, 0), 0.001)
         'supported'
-        >>> within(0.8, 1.25).decide(Interval(2.0, 1.9, 2.1, 0.95, 16, 0), float("nan"))
+        >>> within(0.8, 1.25).decide(Interval(2.0, 1.9, 2.1, 0.95, 16, 0), 0.001)
         'refuted'
+        >>> within(0.8, 1.25).decide(Interval(2.0, 1.3, 2.7, 0.95, 16, 0), 0.06)
+        'inconclusive'
     """
 
     def decide(interval: Interval, p: float) -> str:
-        if not _enough(interval):
+        if not _enough(interval) or p > ALPHA:
             return INCONCLUSIVE
-        if low <= interval.low and interval.high <= high and not p > ALPHA:
+        if low <= interval.low and interval.high <= high and _all_that_count(interval):
             return SUPPORTED
         return REFUTED if interval.high < low or interval.low > high else INCONCLUSIVE
 
     return Rule(
-        f"supported if the whole interval lies in [{low:g}, {high:g}] (and a corrected p of at "
-        f"most {ALPHA:g} rejects both ends where a test applies), refuted if outside it "
-        f"(both need {MIN_SEEDS} seeds, and at most {MAX_LEFT_OUT:.0%} left out); "
-        "else inconclusive",
+        f"supported if the whole interval lies in [{low:g}, {high:g}], refuted if outside it "
+        f"(both need a corrected p of at most {ALPHA:g} where a test applies, which rejects both "
+        f"ends for an estimate inside and the nearer one for an estimate outside, {_NEEDED}); else "
+        "inconclusive",
         decide,
         (low, high),
     )
@@ -258,9 +265,10 @@ def rule_p_value(
 
     Signs of the values' distances to a threshold (of logarithms, for ratios) are exchanged at
     random, see `signdyn.stats.paired_permutation_test`. A one-sided rule's p is two-sided, since it
-    can be refuted too; that of a margin is twice the larger of the one-sided p-values at its ends
-    (Schuirmann, 1987). Bootstrap intervals alone would support too often where few seeds are
-    skewed.
+    can be refuted too. That of a margin is twice the larger of the one-sided p-values at its ends
+    (Schuirmann, 1987) where the mean of the values (of their logarithms) lies in it, which is what
+    may support the rule; where it lies outside, it is the two-sided p at the nearer end, which is
+    what may refute it. Bootstrap intervals alone would decide too often where few seeds are skewed.
 
     Args:
         rule: Of this module.
@@ -291,6 +299,10 @@ def rule_p_value(
 
     if math.isinf(low) or math.isinf(high):
         return test(high if math.isinf(low) else low, "two-sided")
+    finite = values[np.isfinite(values)]
+    mean = float((finite / max(finite.size, 1)).sum())  # so that large values do not overflow
+    if mean < low or mean > high:
+        return test(low if mean < low else high, "two-sided")
     return min(1.0, 2.0 * max(test(low, "greater"), test(high, "less")))
 
 
@@ -299,12 +311,24 @@ def _enough(interval: Interval) -> bool:
     return interval.n >= MIN_SEEDS and share <= MAX_LEFT_OUT
 
 
+def _all_that_count(interval: Interval) -> bool:
+    """Return whether no value lacks where the rule looks at every single one, as a range does."""
+    return interval.confidence < 1.0 or interval.left_out == 0
+
+
 @checked
 def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
-    """Return evidence for `always`: the mean, and the range of all values as the interval.
+    """Return evidence on every single value: the mean, and the range of all values as interval.
+
+    The range takes in infinite values; the mean, and the number used, are those of the finite
+    ones. Where a value is infinite or NaN, no rule is supported.
 
     Raises:
         ValueError: If the values are no numbers or truth values.
+
+    Example:
+        >>> exact_evidence([1.0, 3.0, math.inf]).interval
+        Interval(estimate=2.0, low=1.0, high=inf, confidence=1.0, n=2, left_out=1)
     """
     numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf":
@@ -312,7 +336,7 @@ def exact_evidence(values: Sequence[float] | np.ndarray) -> Evidence:
     values = numbers.astype(np.float64).ravel()
     finite = values[np.isfinite(values)]
     if len(finite):
-        bounds = float(finite.mean()), float(finite.min()), float(finite.max())
+        bounds = float(finite.mean()), float(np.nanmin(values)), float(np.nanmax(values))
     else:
         bounds = math.nan, math.nan, math.nan
     interval = Interval(*bounds, 1.0, len(finite), len(values) - len(finite))

@@ -31,6 +31,7 @@ from signdyn.records import jsonable
 from signdyn.stats import Interval, holm
 
 NAN = math.nan
+INF = math.inf
 
 
 def interval(low, high, *, n=16, left_out=0):
@@ -94,11 +95,10 @@ def test_below_is_the_mirror_of_above(threshold):
         (NAN, NAN, INCONCLUSIVE),
     ],
 )
-def test_within_wants_the_whole_interval_inside_and_a_test_to_support_it(low, high, verdict):
-    for p in (NAN, 0.0):
+def test_within_wants_the_whole_interval_on_one_side_and_a_test_that_rejects(low, high, verdict):
+    for p in (NAN, 0.0, ALPHA):
         assert within(0.8, 1.25).decide(interval(low, high), p) == verdict
-    untested = INCONCLUSIVE if verdict == SUPPORTED else verdict
-    assert within(0.8, 1.25).decide(interval(low, high), 1.0) == untested
+    assert within(0.8, 1.25).decide(interval(low, high), ALPHA * 1.001) == INCONCLUSIVE
 
 
 @pytest.mark.parametrize("rule", [above(1.0), below(3.0), within(1.0, 3.0)])
@@ -137,8 +137,39 @@ def test_exact_evidence_is_the_range_of_all_values():
     assert evidence.interval == Interval(2.0, 1.0, 3.0, 1.0, 3, 1)
     assert len(evidence.values) == 4
     assert math.isnan(evidence.p)
+    assert exact_evidence([1.0, -INF, NAN]).interval == Interval(1.0, -INF, 1.0, 1.0, 1, 2)
     many = exact_evidence(np.arange(1000.0))
     assert (many.interval.n, many.values) == (1000, ())
+
+
+@pytest.mark.parametrize(
+    ("rule", "finite", "gone", "verdict"),
+    [
+        (below(1e-6), 1e-12, [], SUPPORTED),
+        (below(1e-6), 1e-12, [NAN], INCONCLUSIVE),
+        (below(1e-6), 1e-12, [INF], INCONCLUSIVE),
+        (below(1e-6), 1e-12, [-INF], INCONCLUSIVE),
+        (below(1e-6), 1.0, [NAN], REFUTED),
+        (below(1e-6), 1.0, [INF] * 4, REFUTED),
+        (below(1e-6), 1.0, [-INF], INCONCLUSIVE),  # a finite one on that side would do the same
+        (above(-1e-9), 0.0, [], SUPPORTED),
+        (above(-1e-9), 0.0, [-INF], INCONCLUSIVE),
+        (above(-1e-9), 0.0, [INF, NAN], INCONCLUSIVE),
+        (above(-1e-9), -1.0, [-INF] * 4, REFUTED),
+        (above(-1e-9), -1.0, [INF], INCONCLUSIVE),
+        (within(-1.0, 1.0), 0.5, [], SUPPORTED),
+        (within(-1.0, 1.0), 0.5, [NAN], INCONCLUSIVE),
+        (within(-1.0, 1.0), 0.5, [INF], INCONCLUSIVE),
+        (within(-1.0, 1.0), 2.0, [INF], REFUTED),
+        (within(-1.0, 1.0), 2.0, [-INF], INCONCLUSIVE),
+    ],
+)
+def test_what_is_claimed_of_every_value_is_not_supported_where_one_is_left_out(
+    rule, finite, gone, verdict
+):
+    evidence = exact_evidence([finite] * 12 + gone)
+    (finding,) = decide([claim("a", rule)], {"a": evidence})
+    assert finding.verdict == verdict
 
 
 def test_a_rules_text_names_its_numbers():
@@ -207,6 +238,8 @@ VALUES = np.exp2(np.random.default_rng(0).normal(0.1, 0.15, 13))  # all 2^13 pat
         (above(0.9), [(0.9, "two-sided")]),
         (below(1.3), [(1.3, "two-sided")]),
         (within(0.8, 1.4), [(0.8, "greater"), (1.4, "less")]),
+        (within(1.2, 1.6), [(1.2, "two-sided")]),  # the mean lies below
+        (within(0.5, 0.9), [(0.9, "two-sided")]),  # and above
     ],
 )
 def test_p_values_are_those_of_the_rules_own_thresholds(rule, alternatives):
@@ -228,6 +261,15 @@ def test_p_values_are_those_of_the_rules_own_thresholds(rule, alternatives):
         assert rule_p_value(rule, evidence) == pytest.approx(expected, rel=1e-9)
         (finding,) = decide([claim("a", rule)], {"a": evidence})
         assert finding.evidence.p == finding.p_holm == rule_p_value(rule, evidence)
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(6, REFUTED), (7, INCONCLUSIVE)])
+def test_what_lies_outside_of_a_margin_is_refuted_by_a_corrected_test(number, verdict):
+    # 8 equal values outside of it have p = 2^-7; Holm makes that .047 of six claims, .055 of seven
+    claims = [claim(f"c{n}", within(0.8, 1.25)) for n in range(number)]
+    for value in (0.5, 2.0):
+        found = decide(claims, {one.id: mean_evidence(np.full(8, value)) for one in claims})
+        assert {(one.evidence.p, one.verdict) for one in found} == {(2**-7, verdict)}
 
 
 def test_a_rule_on_every_value_is_not_tested():
