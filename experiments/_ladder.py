@@ -11,7 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from experiments._best_rate import best_for_others, best_of_each, best_rate, edge_rungs
+from experiments._best_rate import (
+    at_best_for_others,
+    best_for_others,
+    best_of_each,
+    best_rate,
+    edge_rungs,
+)
 from experiments._progress import SweepProgress
 from experiments._session import Job, Session
 from signdyn.resume import Variant
@@ -90,25 +96,22 @@ class Climb(NamedTuple):
     def at_best(self, name: str = "steps") -> np.ndarray:
         """Return a quantity [seed, ...] at the rate that is best for the *other* seeds.
 
-        ``learning_rate`` is that of the seed's own best descent. NaN where the target is not
+        ``learning_rate`` is that of the seed's own best descent; all else knows what it would be
+        if the rate were chosen anew, see `signdyn.choice`. NaN where the target is not
         reached or the rate lies on the ladder's edge, and throughout unless `settled`.
 
         Args:
             name: Variable of the record, or ``steps`` or ``learning_rate``.
         """
-        seeds = np.arange(self.steps.shape[1])
-        place = best_for_others(self.steps)
+        if name == "learning_rate":
+            place, seeds = best_of_each(self.steps), np.arange(self.steps.shape[1])
+            inside = (place > 0) & (place < len(self.rates) - 1)
+            known = inside & np.isfinite(self.steps[place, seeds]) & self.settled
+            return np.where(known, self.rates[place], np.nan)
         if name == "steps":
-            values = self.steps
-        elif name == "learning_rate":
-            values = np.broadcast_to(self.rates[:, None], self.steps.shape)
-            place = best_of_each(self.steps)
-        else:
-            values = self.rows[name].transpose("variant", "seed", ...).values
-        picked = values[place, seeds].astype(np.float64)
-        inside = (place > 0) & (place < len(self.rates) - 1)
-        known = inside & np.isfinite(self.steps[place, seeds]) & self.settled
-        return np.where(known.reshape(-1, *[1] * (picked.ndim - 1)), picked, np.nan)
+            return at_best_for_others(self.steps, self.steps)
+        values = self.rows[name].transpose("variant", "seed", ...).values
+        return at_best_for_others(values, self.steps)
 
 
 def climb(rows: xr.Dataset, steps_of: Callable[[xr.Dataset], np.ndarray], rate: str) -> Climb:

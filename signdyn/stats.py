@@ -276,6 +276,33 @@ def ratio_interval(
     return interval._replace(estimate=estimate, low=low, high=high)
 
 
+def percentile_bounds(
+    estimates: Float[np.ndarray, " draw"], num_values: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the percentile interval of a statistic's bootstrap estimates.
+
+    Its level is widened for few values as that of :func:`paired_bootstrap`.
+
+    Args:
+        estimates: One of each resample; those not finite are left out.
+        num_values: How many values were resampled, at least 2.
+        confidence: Nominal coverage, in (0, 1).
+
+    Returns:
+        Lower and upper bound; NaN without estimates.
+
+    Example:
+        >>> percentile_bounds(np.arange(1001.0), 10**6)
+        (25.0, 975.0)
+    """
+    finite = estimates[np.isfinite(estimates)]
+    if not finite.size:
+        return math.nan, math.nan
+    tail = _tail(num_values, confidence)
+    low, high = np.quantile(finite, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
 def _generator(name: str, seed: int) -> np.random.Generator:
     """Return the seed's own random generator; None would mean a different one every time."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:

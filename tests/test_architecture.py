@@ -20,7 +20,7 @@ LAYERS = (
     ("handing", "peers"),
     ("meeting",),
     ("locks", "processes"),
-    ("activations", "likelihoods", "centering", "data", "diagnostics", "stats"),
+    ("activations", "likelihoods", "centering", "choice", "data", "diagnostics", "stats"),
     ("checkpoints", "records", "run_folder", "variants"),
     ("analysis", "models", "claims"),
     ("preconditioning", "calibration"),

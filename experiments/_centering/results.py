@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from experiments._best_rate import best_for_others
+from experiments._best_rate import at_best_for_others
 from experiments._centering.plan import (
     CENTERED,
     DOSE_ACTIVATION,
@@ -60,10 +60,10 @@ class Results:
         return self.climb(activation, arm, norm).at_best(name)
 
     def best_rate(self, activation: str, arm: str) -> np.ndarray:
-        """Return [seed] the rate that is best for the other seeds."""
-        descents = self.climb(activation, arm)
-        rates = descents.rates[best_for_others(descents.steps)]
-        return rates if descents.settled else np.full_like(rates, np.nan)
+        """Return [seed] the rate that is best for the other seeds; NaN if it lies on an edge."""
+        steps = self.climb(activation, arm).steps
+        rates = np.broadcast_to(self.climb(activation, arm).rates[:, None], steps.shape)
+        return at_best_for_others(rates, steps, np.ones(steps.shape, bool))
 
     def _climb(self, activation: str, arm: str, norm: str = "none") -> Climb:
         rows = self.part("race" if norm == "none" else "norms")

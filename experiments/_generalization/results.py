@@ -11,6 +11,7 @@ from experiments._generalization.spans import effective_dimension, second_moment
 from experiments._ladder import Climb, climb
 from experiments._path_probe import steps_to_target
 from experiments._stated import NotRunError
+from signdyn.choice import apply
 from signdyn.records import load
 
 RISE = 1.25
@@ -95,9 +96,13 @@ class Results:
         """Return [seed] an arm's test error at the step at which centered reaches the target."""
         errors = self.at_best("test_error", regime, activation, arm)
         arrivals = self.at_best("steps", regime, activation, "centered")
-        known = np.isfinite(arrivals)
-        steps = np.where(known, arrivals, 0).astype(int)
-        return np.where(known, errors[np.arange(len(errors)), steps], np.nan)
+
+        def picked(errors: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
+            known = np.isfinite(arrivals)
+            steps = np.where(known, arrivals, 0).astype(int)
+            return np.where(known, errors[np.arange(len(errors)), steps], np.nan)
+
+        return apply(picked, errors, arrivals)
 
     def curves(self, name: str, regime: str, activation: str, arm: str) -> np.ndarray | None:
         """Return [seed, step] at the arm's best rate for figures; None where there is none.

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from experiments._best_rate import best_for_others
+from experiments._best_rate import at_best_for_others
 from experiments._ladder import Climb, climb
 from experiments._sigmoid_vs_tanh.descent import looks
 from experiments._sigmoid_vs_tanh.plan import CHANGES, Plan
@@ -87,13 +87,11 @@ class Results:
         ``at_least`` is as for `steps`; NaN if the best rate lies on the ladder's edge.
         """
         descents = self.climb(dataset, arm)
-        steps = descents.at_best()
-        if not (at_least and descents.settled):
-            return steps
-        place = best_for_others(descents.steps)
-        inside = (place > 0) & (place < len(descents.rates) - 1)
-        late = np.isnan(steps) & inside & ~self._easy(descents.rows.losses.values[0])
-        return np.where(late, self.plan.config.race_steps, steps)
+        if not at_least:
+            return descents.at_best()
+        late = np.isnan(descents.steps) & ~self._easy(descents.rows.losses.values[0])
+        steps = np.where(late, self.plan.config.race_steps, descents.steps)
+        return at_best_for_others(steps, descents.steps, np.isfinite(steps))
 
     def best_rate(self, dataset: str, arm: str) -> np.ndarray:
         """Return the learning rate of each seed's own best descent."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from experiments._best_rate import best_for_others, best_rate
+from experiments._best_rate import at_best_for_others, best_rate
 from signdyn.records import load
 from signdyn.report.formats import Table
 
@@ -54,12 +54,7 @@ class Results:
         NaN where that does not arrive, and throughout if the best lies on the ladder's edge.
         """
         rows = self.ladder(arm)
-        steps = rows.steps_to_target.values
-        place, seeds = best_for_others(steps), np.arange(rows.sizes["seed"])
-        picked = rows[name].values[place, seeds]
-        if np.isnan(self.best_rate(arm)):
-            return np.full_like(picked, np.nan)
-        return np.where(np.isfinite(steps[place, seeds]), picked, np.nan)
+        return at_best_for_others(rows[name].values, rows.steps_to_target.values)
 
 
 def outputs_along(rows: xr.Dataset, data: xr.Dataset) -> np.ndarray:
