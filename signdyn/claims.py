@@ -18,6 +18,7 @@ from signdyn.stats import (
     paired_bootstrap,
     paired_log_ratio,
     paired_permutation_test,
+    percentile_bounds,
     ratio_interval,
 )
 
@@ -353,13 +354,20 @@ def ratio_evidence(numerator: np.ndarray, denominator: np.ndarray, *, seed: int 
         denominator: [seed], paired by seed.
         seed: Of the bootstrap.
 
+    Values that rest on a choice by the same seeds, see `signdyn.choice`, make the interval hold
+    what the choice adds: at either end it is the wider one of the interval at the choice made and
+    of the percentile interval of seeds resampled with the choice made anew.
+
     Example:
         >>> evidence = ratio_evidence(np.full(6, 4.0), np.full(6, 2.0))
         >>> evidence.interval.estimate, evidence.interval.low
         (2.0, 2.0)
     """
     logs = paired_log_ratio(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
-    interval = ratio_interval(numerator, denominator, seed=seed)
+    interval = ratio_interval(np.asarray(numerator), np.asarray(denominator), seed=seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.log2(numerator) - np.log2(denominator)
+    interval = _with_choice(interval, drawn, np.exp2)
     why = _why_left_out(numerator, denominator, positive=True)
     return Evidence(interval, tuple((2**logs).tolist()), kind="ratio", left_out_why=why)
 
@@ -368,13 +376,36 @@ def ratio_evidence(numerator: np.ndarray, denominator: np.ndarray, *, seed: int 
 def mean_evidence(values: np.ndarray, *, seed: int = 0) -> Evidence:
     """Return evidence on the mean over seeds of ``values`` [seed].
 
+    Values that rest on a choice are treated as by `ratio_evidence`.
+
     Args:
         values: One number a seed; those not finite are left out and counted.
         seed: Of the bootstrap.
     """
-    values = np.asarray(values, np.float64)
-    interval = paired_bootstrap(values, seed=seed)
+    drawn, values = values, np.asarray(values, np.float64)
+    interval = _with_choice(paired_bootstrap(values, seed=seed), drawn, float)
     return Evidence(interval, tuple(values.tolist()), left_out_why=_why_left_out(values))
+
+
+def _with_choice(interval: Interval, values: Any, back: Callable[[float], float]) -> Interval:
+    """Return the interval of a mean, made as wide as the choice that its values rest on needs.
+
+    Args:
+        interval: At the choice as it was made.
+        values: [seed] whose mean, taken ``back`` from logarithms, say, is estimated.
+        back: To the interval's unit.
+    """
+    draws = getattr(values, "draws", None)
+    if draws is None or not math.isfinite(interval.low):
+        return interval
+    known = np.isfinite(draws)
+    counts = known.sum(axis=1)
+    sums = np.where(known, draws, 0.0).sum(axis=1)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    low, high = (float(back(end)) for end in percentile_bounds(means, interval.n))
+    if math.isnan(low):
+        return interval
+    return interval._replace(low=min(low, interval.low), high=max(high, interval.high))
 
 
 def _why_left_out(*values: np.ndarray, positive: bool = False) -> str:
