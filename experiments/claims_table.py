@@ -1,8 +1,9 @@
 """Writes the table of all claims of a recorded run, by the question they answer.
 
-Each rule is calibrated on the run's own seeds: draws in which there is nothing to support are made
-from them, and the share that it calls supported stands beside it, see `signdyn.calibration`. The
-shares are kept in the run's folder, <run>/<experiment>/calibration.json.
+Each rule is calibrated on the run's own seeds: draws in which there is nothing to decide are made
+from them, and the share that it calls supported, or refuted, stands beside it, see
+`signdyn.calibration`; where that is too large, the table says so at the claim. The shares are kept
+in the run's folder, <run>/<experiment>/calibration.json.
 
     python -m experiments.claims_table --run=docs/record/default --out=docs    about 5 minutes
     python -m experiments.claims_table --run=docs/record/default --out=docs --draws=0    a second,
@@ -22,13 +23,11 @@ from experiments._cli import Options, UsageError, num_cores, option, run
 from experiments._interrupt import quiet_children
 from experiments._publish import ORDER
 from experiments._questions import QUESTIONS
-from signdyn.calibration import false_support_rate
+from signdyn.calibration import false_verdict_rate
 from signdyn.records import write_json
 from signdyn.report.evidence import write_evidence
 from signdyn.report.results import Results, read_results
-
-MAX_RATE = 0.05
-"""Share of draws without an effect in which a rule may say "supported"."""
+from signdyn.report.tables import MAX_RATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def prepare(config: Config) -> Plan:
 
 
 def execute(plan: Plan) -> None:
-    """Calibrate, write the table, and tell which rules support too often."""
+    """Calibrate, write the table, and tell how many rules decide too often."""
     folder, draws = Path(plan.config.run), plan.config.draws
     claims = sum(len(experiment.findings) for experiment in plan.results.experiments)
     print(
@@ -85,12 +84,13 @@ def execute(plan: Plan) -> None:
         preamble=preamble(results, folder),
         figures=os.path.relpath(folder, out),
     )
-    rates = [f["false_support"] for e in results.experiments for f in e.findings]
+    rates = [f["false_verdict"] for e in results.experiments for f in e.findings]
     rates = [rate for rate in rates if rate is not None]
     if rates:
         print(
-            f"{len(rates)} rules calibrated: they support nothing in {max(rates):.1%} of the draws "
-            f"at most; {sum(rate > MAX_RATE for rate in rates)} in more than {MAX_RATE:.0%}"
+            f"{len(rates)} rules calibrated: with nothing to decide they decide in "
+            f"{max(rates):.1%} of the draws at most; {sum(rate > MAX_RATE for rate in rates)} in "
+            f"more than {MAX_RATE:.0%}, which stands at the claim"
         )
     print(f"wrote {', '.join(str(path) for path in written)}")
 
@@ -107,13 +107,13 @@ def preamble(results: Results, folder: Path) -> str:
 
 
 def _rate(finding: Mapping[str, Any], num_draws: int) -> float:
-    """Return a rule's rate; one that seems too high is measured anew, with ten times the draws.
+    """Return a rule's rate; one that seems too high is measured anew, with four times the draws.
 
-    The largest of hundreds of estimates is high by chance.
+    The largest of hundreds of estimates are high by chance.
     """
-    rate = false_support_rate(finding, num_draws=num_draws, seed=0)
+    rate = false_verdict_rate(finding, num_draws=num_draws, seed=0)
     if rate > MAX_RATE:
-        return false_support_rate(finding, num_draws=10 * num_draws, seed=1)
+        return false_verdict_rate(finding, num_draws=4 * num_draws, seed=1)
     return rate
 
 
@@ -129,7 +129,7 @@ def _calibrate(plan: Plan) -> None:
             slim = [_needed(finding) for finding in experiment.findings]
             rates = pool.map(rate, slim, chunksize=4)
             names = [finding["id"] for finding in experiment.findings]
-            content = {"num_draws": draws, "false_support": dict(zip(names, rates, strict=True))}
+            content = {"num_draws": draws, "false_verdict": dict(zip(names, rates, strict=True))}
             write_json(Path(plan.config.run) / experiment.name / "calibration.json", content)
             print(f"  {experiment.name}: {len(slim)} rules", flush=True)
 

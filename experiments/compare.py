@@ -57,10 +57,12 @@ class Change(NamedTuple):
 
 
 def prepare(config: Config) -> dict[str, Findings]:
-    """Read the runs; raises `UsageError` where one cannot be used."""
+    """Read the runs; raises `UsageError` where one is none or a part of it is damaged."""
     read: dict[str, Findings] = {}
     for name in config.runs:
-        results = read_results(Path(name), ORDER)
+        results = read_results(Path(name), ORDER, with_figures=False)
+        if results.problems:
+            raise UsageError(f"--runs: {name!r} cannot be compared: {results.problems[0]}")
         if not results.experiments:
             raise UsageError(f"--runs: {name!r} is not the folder of a finished run")
         read[name] = findings_by_name(results.experiments)
@@ -115,11 +117,12 @@ def execute(runs: dict[str, Findings]) -> None:
         print(f"{sign}: {change.claim}: {told}")
     for line in missing(runs):
         print(line)
-    contradictions = sum(change.is_contradiction for change in found)
+    changed = {change.claim for change in found}  # however many pairs of runs differ on it
+    contradictions = len({change.claim for change in found if change.is_contradiction})
     claims = len({claim for findings in runs.values() for claim in findings})
     print(
         f"{len(runs)} runs, {claims} claims: {contradictions} contradictions, "
-        f"{len(found) - contradictions} other changes"
+        f"{len(changed) - contradictions} other changes"
     )
     if contradictions:
         sys.exit(1)

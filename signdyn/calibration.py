@@ -1,9 +1,10 @@
-"""How often a decision rule says "supported" where there is nothing to support.
+"""How often a decision rule decides where there is nothing to decide.
 
-A claim's own seeds are made into draws in which the effect lies exactly where the rule may no
-longer support it: each seed's value is reflected at random about that point. For two arms that are
-compared by a ratio with 1 or by a difference with 0, this is the exchange of the two arms' labels,
-seed by seed (an A/A draw). Of such draws a rule at the 5% level may support one in twenty.
+A claim's own seeds are made into draws in which the effect lies exactly on a bound of its rule,
+where nothing may be supported or refuted: the values (their logarithms, where ratios are compared)
+are shifted so that their mean lies on the bound, and seeds are drawn from them with replacement.
+So the draws have the skew and the ties of the seeds, which intervals and tests of few seeds take
+for an effect. Of such draws a rule at the 5% level may decide one in twenty.
 
 May import: claims, stats.
 """
@@ -14,81 +15,77 @@ from typing import Any
 
 import numpy as np
 
-from signdyn.claims import SUPPORTED, Evidence, exact_evidence, rule_of, rule_p_value
+from signdyn.claims import INCONCLUSIVE, Evidence, rule_of, rule_p_value
 from signdyn.stats import paired_bootstrap
 
 NUM_RESAMPLES = 2000
 """Bootstrap and permutation resamples a draw: the draws, not these, limit the rate's precision."""
 
 
-def false_support_rate(row: Mapping[str, Any], *, num_draws: int, seed: int) -> float:
-    """Return the share of A/A draws in which the rule of one claim says "supported".
+def false_verdict_rate(row: Mapping[str, Any], *, num_draws: int, seed: int) -> float:
+    """Return how often the rule of one claim decides, and how, in draws with nothing to decide.
 
-    A one-sided rule (effect above or below t) sees each value, or its logarithm where ratios are
-    compared, reflected about t with probability one half. A two-sided rule (effect within a
-    margin) is the claim that nothing differs by more than the margin, so the draws lie on it: the
-    values' deviations from their mean, each with a random sign, about either end; the larger rate
-    is returned. p-values enter uncorrected, so the rate of the rule with Holm's correction is at
-    most this one.
+    For each bound of the rule it is counted in what share of the draws whose effect lies there the
+    rule says "supported", and in what share "refuted"; the largest of these shares is returned.
+    p-values enter uncorrected, so the rate of the rule with Holm's correction is at most this one.
+    What the values rest on, such as a learning rate chosen by the seeds, is not chosen anew.
 
     Args:
         row: One entry of ``findings`` in claims.json, with ``bounds``, ``kind`` and ``values``.
-        num_draws: Number of draws, at each end of a margin.
-        seed: Of the reflections.
+        num_draws: Number of draws, at each bound.
+        seed: Of the draws.
 
     Returns:
-        A share in [0, 1]; NaN where no draw can be made: a rule that every value equals a number,
-        or values that were not kept, are fewer than three, or do not vary about the point.
+        A share in [0, 1]; NaN where no draw can be made: a rule that looks at every single value,
+        which infers nothing from them, or values that were not kept, are fewer than three, or do
+        not vary.
 
     Raises:
         ValueError: If ``num_draws`` is not positive.
 
     Example:
-        >>> row = {"bounds": [1.0, None], "kind": "ratio"}
-        >>> values = [1.9, 2.3, 2.0, 2.2, 1.8, 2.6, 2.1, 2.4, 1.7, 2.5]
-        >>> false_support_rate({**row, "values": values}, num_draws=50, seed=0) < 0.1
+        >>> row = {"bounds": [0.0, None], "kind": "mean", "values": [0.0] * 15 + [1.0]}
+        >>> rate = false_verdict_rate(row, num_draws=50, seed=0)
+        >>> abs(rate - (15 / 16) ** 16) < 0.2  # the draws without the last seed: "refuted"
         True
     """
     if num_draws < 1:
-        raise ValueError(f"false_support_rate: expected num_draws >= 1, got {num_draws}.")
+        raise ValueError(f"false_verdict_rate: expected num_draws >= 1, got {num_draws}.")
     low, high = bounds = _bounds(row)
     values = np.array([math.nan if v is None else v for v in row["values"]], np.float64)
-    if low == high or np.isfinite(values).sum() < 3:
-        return math.nan
     as_logs = row["kind"] == "ratio"
     if as_logs:
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.log2(values)
         low, high = (math.log2(end) if end > 0 else -math.inf for end in bounds)
     finite = values[np.isfinite(values)]
-    one_sided = math.isinf(low) or math.isinf(high)
-    rates = []
-    for end in (low, high):
+    if row["kind"] == "range" or low == high or finite.size < 3 or np.ptp(finite) == 0.0:
+        return math.nan
+    lost = np.full(values.size - finite.size, math.nan)
+    counts: list[int] = []
+    for place, end in enumerate((low, high)):
         if math.isinf(end):
             continue
-        # one-sided rules keep the values' distances to the threshold, two-sided ones to their mean
-        deviations = values - (end if one_sided else finite.mean())
-        if np.nanmax(np.abs(deviations)) == 0.0:
-            return math.nan
-        rng = np.random.default_rng([seed, len(rates)])
-        supported = 0
-        for draw in range(num_draws):
-            signs = rng.choice([-1.0, 1.0], len(values))
-            supported += _verdict(row, end + signs * deviations, as_logs, draw) == SUPPORTED
-        rates.append(supported / num_draws)
-    return max(rates)
+        rng = np.random.default_rng([seed, place])
+        shifted = finite - finite.mean() + end
+        verdicts = [
+            _verdict(row, np.concatenate([rng.choice(shifted, finite.size), lost]), as_logs, draw)
+            for draw in range(num_draws)
+        ]
+        counts += [verdicts.count(verdict) for verdict in {*verdicts} - {INCONCLUSIVE}]
+    return max(counts, default=0) / num_draws
 
 
 def _verdict(row: Mapping[str, Any], values: np.ndarray, as_logs: bool, draw: int) -> str:
     """Return what the claim's rule says of other values."""
     rule = rule_of(_bounds(row))
-    if row["kind"] == "range":
-        return rule.decide(exact_evidence(values).interval, math.nan)
     interval = paired_bootstrap(values, seed=draw, num_resamples=NUM_RESAMPLES)
     if as_logs:
         values = np.exp2(values)
         estimate, low, high = (float(np.exp2(bound)) for bound in interval[:3])
         interval = interval._replace(estimate=estimate, low=low, high=high)
+    if rule.decide(interval, math.nan) == INCONCLUSIVE:
+        return INCONCLUSIVE  # a p-value only takes verdicts away
     evidence = Evidence(interval, tuple(values.tolist()), kind=row["kind"])
     p = rule_p_value(rule, evidence, seed=draw, num_resamples=NUM_RESAMPLES)
     return rule.decide(interval, p)

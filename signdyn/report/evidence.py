@@ -11,7 +11,7 @@ from signdyn.records import write_bytes
 from signdyn.report.formats import Cell, Markdown, Table, to_csv, to_latex, to_markdown
 from signdyn.report.numbers import format_number, format_p
 from signdyn.report.results import Experiment
-from signdyn.report.tables import Finding, effect_text
+from signdyn.report.tables import Finding, caution, effect_text
 
 COLUMNS = (
     "verdict",
@@ -19,7 +19,7 @@ COLUMNS = (
     "statistic",
     "effect [interval]",
     "rule",
-    "A/A",
+    "errs",
     "n",
     "p",
     "p (Holm)",
@@ -28,15 +28,16 @@ COLUMNS = (
 
 LEGEND = """\
 **rule**: the effects that support the claim; the whole interval must lie there, see
-`signdyn.claims`. **A/A**: how often the rule says "supported" in draws of these seeds where it
-should not, arms exchanged at random or effects placed on the rule's edge, see
-`signdyn.calibration`; "-" where every single value decides. **p**: of a permutation test by seed
-against the rule's edges; **p (Holm)** corrects it over the experiment's claims.
+`signdyn.claims`. **errs**: how often the rule says "supported", or "refuted", in draws of these
+seeds whose mean lies on the rule's edge, where it should say neither, see `signdyn.calibration`;
+"-" where every single value decides. **p**: of a permutation test by seed against the rule's edges
+(of a margin, against the nearer one for an effect outside); **p (Holm)** corrects it over the
+experiment's claims.
 """
 """Stands above the tables to read."""
 
 FIELDS = ("question", "experiment", "id", "verdict", "sentence", "statistic", "effect", "low")
-FIELDS += ("high", "confidence", "n", "left_out", "p", "p_holm", "false_support", "control")
+FIELDS += ("high", "confidence", "n", "left_out", "p", "p_holm", "false_verdict", "control")
 FIELDS += ("questions", "rule", "figure", "command")
 """Columns of the CSV."""
 
@@ -162,10 +163,11 @@ def _machine(facts: Mapping[str, Any]) -> str:
 
 
 def _readable(finding: Finding) -> tuple[str, ...]:
-    rate = finding.get("false_support")
+    rate = finding.get("false_verdict")
+    told = f" {caution(finding)}" if caution(finding) else ""
     return (
         str(finding["verdict"]),
-        f"{finding['sentence']} ({_name(finding)})",
+        f"{finding['sentence']} ({_name(finding)}){told}",
         str(finding["statistic"]),
         effect_text(finding),
         short_rule(finding["bounds"]),

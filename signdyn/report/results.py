@@ -31,7 +31,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "bounds": [None, None],
     "values": [],
     "kind": "mean",
-    "false_support": None,
+    "false_verdict": None,
 }
 
 
@@ -84,12 +84,13 @@ class Results(NamedTuple):
     problems: tuple[str, ...]
 
 
-def read_results(folder: Path, order: Sequence[str] = ()) -> Results:
+def read_results(folder: Path, order: Sequence[str] = (), *, with_figures: bool = True) -> Results:
     """Read every experiment below ``folder``.
 
     Args:
         folder: Holds one folder an experiment.
         order: Experiments to put first; the others follow by name.
+        with_figures: Whether to read figures, too.
 
     Returns:
         What could be read, and a sentence for each thing that is missing or damaged. A folder
@@ -101,7 +102,7 @@ def read_results(folder: Path, order: Sequence[str] = ()) -> Results:
     problems: list[str] = []
     for name in [*first, *(name for name in names if name not in first)]:
         try:
-            experiments.append(_read_experiment(folder / name, problems))
+            experiments.append(_read_experiment(folder / name, with_figures, problems))
         except RecordsError as error:
             problems.append(str(error).replace(str(folder / name), name))
     return Results(tuple(experiments), tuple(problems))
@@ -110,7 +111,7 @@ def read_results(folder: Path, order: Sequence[str] = ()) -> Results:
 _MARKS = ("claims.json", "run.json")
 
 
-def _read_experiment(folder: Path, problems: list[str]) -> Experiment:
+def _read_experiment(folder: Path, with_figures: bool, problems: list[str]) -> Experiment:
     name = folder.name
     path = folder / "claims.json"
     if not path.exists():
@@ -122,14 +123,15 @@ def _read_experiment(folder: Path, problems: list[str]) -> Experiment:
         raise RecordsError(f"{path} is not a claims file: {', '.join(wrong) or 'no findings'}.")
     texts = {key: claims.get(key, "") for key in _TEXTS}
     rates = _read_rates(folder / "calibration.json", problems)
+    figures = claims.get("figures", []) if with_figures else []
     return Experiment(
         name=name,
         **{**texts, "title": texts["title"] or name},
         findings=tuple(
-            {**finding, "false_support": rates.get(finding["id"])}
+            {**finding, "false_verdict": rates.get(finding["id"])}
             for finding in _read_findings(claims["findings"], name, problems)
         ),
-        figures=tuple(_read_figures(claims.get("figures", []), folder, problems)),
+        figures=tuple(_read_figures(figures, folder, problems)),
         tables=tuple(sorted(file.name for file in folder.glob("tables/[!.]*"))),
         facts=_read_facts(folder / "run.json", problems),
         steps=_read_steps(folder / STEPS_FILE, problems),
@@ -224,16 +226,16 @@ def _read_figures(entries: list, folder: Path, problems: list[str]) -> Iterable[
 
 
 def _read_rates(path: Path, problems: list[str]) -> Mapping[str, float | None]:
-    """Return how often each claim's rule supports nothing; empty if that was not measured."""
+    """Return how often each claim's rule is wrong; empty if that was not measured."""
     if not path.exists():
         return {}
     try:
-        rates = read_json(path).get("false_support", {})
+        rates = read_json(path).get("false_verdict", {})
     except RecordsError as error:
         problems.append(str(error).replace(str(path.parent), path.parent.name))
         return {}
     if not isinstance(rates, dict):
-        problems.append(f"{path.parent.name}/calibration.json: its false_support cannot be used.")
+        problems.append(f"{path.parent.name}/calibration.json: its false_verdict cannot be used.")
         return {}
     wrong = [key for key, rate in rates.items() if not _is_number(rate)]
     problems += [f"{path.parent.name}/calibration.json: {key} is no rate." for key in wrong]

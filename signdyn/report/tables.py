@@ -17,6 +17,9 @@ from signdyn.report.numbers import defined, format_interval, format_p
 Finding = Mapping[str, Any]
 """One entry of ``findings`` in a claims.json."""
 
+MAX_RATE = 0.08
+"""Share of draws with nothing to decide in which a rule may decide: 5%, and simulation's error."""
+
 
 def claims_table(findings: Sequence[Finding]) -> Table:
     """Return the claims as a table of texts to read, verdict first, one row a claim.
@@ -63,6 +66,21 @@ def effect_text(finding: Finding) -> str:
     text = format_interval(finding["effect"], finding["low"], finding["high"])
     # A median can be zero, and its interval too, while some seeds are not.
     return "0 [0, 0]" if text == "0 (exact)" and any(finding.get("values", ())) else text
+
+
+def caution(finding: Finding) -> str:
+    """Return a warning if the claim's rule decides too often, see `signdyn.calibration`.
+
+    Example:
+        >>> caution({"false_verdict": 0.31})
+        'The verdict rests on skewed seeds: the rule errs in 31% of draws.'
+        >>> caution({"false_verdict": 0.05}), caution({"false_verdict": None})
+        ('', '')
+    """
+    rate = finding.get("false_verdict")
+    if rate is None or not rate > MAX_RATE:
+        return ""
+    return f"The verdict rests on skewed seeds: the rule errs in {rate:.0%} of draws."
 
 
 def interval_heading(findings: Iterable[Finding]) -> str:

@@ -10,7 +10,7 @@ from signdyn.report.html import Html, escape, join, tag
 from signdyn.report.numbers import defined, format_p
 from signdyn.report.results import VERDICTS, Experiment
 from signdyn.report.seeds import seed_values
-from signdyn.report.tables import Finding, effect_text, interval_heading
+from signdyn.report.tables import Finding, caution, effect_text, interval_heading
 
 SYMBOLS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
 """Verdict -> a character, so that it is not told by color alone."""
@@ -129,10 +129,11 @@ def _cell(name: str, content: str, *, label: str | None = None, **attributes: st
 
 
 def _claim(finding: Finding, experiment: Experiment, source: str) -> Html:
-    control = tag("span", "control", class_="chip") if finding["control"] else ""
+    told = [*(["control"] if finding["control"] else []), caution(finding)]
+    chips = [piece for text in told if text for piece in (" ", tag("span", text, class_="chip"))]
     return tag(
         "details",
-        tag("summary", finding["sentence"], " " if control else "", control),
+        tag("summary", finding["sentence"], *chips),
         tag("dl", *_facts(finding, experiment, source)),
     )
 
@@ -143,7 +144,7 @@ def _facts(finding: Finding, experiment: Experiment, source: str) -> Iterable[Ht
         ("Rule", finding["rule"]),
         ("Statistic", finding["statistic"]),
         ("p, uncorrected", number(format_p(finding["p"])) if defined(finding["p"]) else ""),
-        ("Supports nothing", _false_support(finding)),
+        ("Errs", _false_verdicts(finding)),
         ("Seeds", _seeds(finding)),
         ("Per seed", seed_values(finding, _num_seeds(experiment))),
         ("Settles", ", ".join(finding["questions"])),
@@ -163,9 +164,10 @@ def _seeds(finding: Finding) -> str:
     return f"{finding['n']} used, {finding['left_out']} left out{why}"
 
 
-def _false_support(finding: Finding) -> str:
-    rate = finding["false_support"]
-    return f"in {100.0 * rate:.1f}% of A/A draws" if defined(rate) else ""
+def _false_verdicts(finding: Finding) -> str:
+    rate = finding["false_verdict"]
+    told = "of draws of these seeds in which there is nothing to decide"
+    return f"in {100.0 * rate:.1f}% {told}" if defined(rate) else ""
 
 
 def _figure_link(finding: Finding, experiment: Experiment) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -65,6 +66,48 @@ def test_an_experiment_that_one_run_lacks_is_one_line(runs, tmp_path, capsys):
     assert last == "2 runs, 5 claims: 0 contradictions, 1 other changes"
 
 
+def test_a_claim_counts_once_however_many_runs_differ_on_it(runs, tmp_path, capsys):
+    third = write_run(tmp_path / "c", one="supported", two="supported", three="refuted")
+    found = compare.prepare(compare.Config(runs=(*runs, third)))
+    assert sum(change.is_contradiction for change in compare.changes(found)) == 3  # by pair
+    with pytest.raises(SystemExit):
+        compare.execute(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "3 runs, 3 claims: 2 contradictions, 0 other changes"
+
+
+def unreadable(claims):
+    claims["findings"][2]["n"] = "many"
+    return json.dumps(claims)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (unreadable, "sign_flip/claims.json: finding 'three' is left out, its n cannot be used"),
+        (lambda claims: json.dumps(claims)[:-9], "claims.json"),
+        (None, "sign_flip is unfinished"),
+    ],
+)
+def test_a_run_of_which_a_part_cannot_be_read_is_refused(damage, named, runs, tmp_path):
+    path = tmp_path / "b/sign_flip/claims.json"
+    claims = json.loads(path.read_text())
+    path.unlink()
+    if damage:
+        path.write_text(damage(claims))
+    with pytest.raises(UsageError, match=f"--runs: '{runs[1]}' cannot be compared: .*{named}"):
+        compare.prepare(compare.Config(runs=runs))
+
+
+def test_figures_that_are_not_there_do_not_keep_runs_from_being_compared(runs, tmp_path):
+    path = tmp_path / "b/sign_flip/claims.json"
+    figures = {"figures": [{"name": "gone", "caption": ""}]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | figures))
+    assert len(list(compare.changes(compare.prepare(compare.Config(runs=runs))))) == 2
+    with pytest.raises(UsageError, match=r"figures/gone\.svg cannot be read"):
+        claims_table.prepare(claims_table.Config(run=runs[1]))
+
+
 def test_what_is_no_run_is_refused(runs, tmp_path):
     for bad in ((), runs[:1], (runs[0], str(tmp_path / "nowhere"))):
         with pytest.raises(UsageError, match="--runs"):
@@ -73,12 +116,12 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
         claims_table.prepare(claims_table.Config(run=str(tmp_path / "nowhere")))
 
 
-def test_the_table_is_written_with_each_rules_rate_of_false_support(runs, tmp_path, capsys):
+def test_the_table_is_written_with_each_rules_rate_of_false_verdicts(runs, tmp_path, capsys):
     out = tmp_path / "out"
     config = claims_table.Config(run=runs[0], out=str(out), draws=20)
     claims_table.execute(claims_table.prepare(config))
     rates = json.loads((tmp_path / "a/sign_flip/calibration.json").read_text())
-    assert set(rates["false_support"]) == {"one", "two", "three"}
+    assert set(rates["false_verdict"]) == {"one", "two", "three"}
     first = (out / "claims.md").read_text()
     assert "preset default, root seed 0" in first
     assert "3 rules calibrated" in capsys.readouterr().out
@@ -86,6 +129,33 @@ def test_the_table_is_written_with_each_rules_rate_of_false_support(runs, tmp_pa
     again = claims_table.Config(run=runs[0], out=str(out), draws=0)
     claims_table.execute(claims_table.prepare(again))
     assert (out / "claims.md").read_text() == first
+
+
+def test_rules_that_err_too_often_are_told_in_the_table_and_counted(runs, tmp_path, capsys):
+    rates = {"false_verdict": {"one": 0.04, "two": 0.31, "three": None}}
+    (tmp_path / "a/sign_flip/calibration.json").write_text(json.dumps(rates))
+    config = claims_table.Config(run=runs[0], out=str(tmp_path / "out"), draws=0)
+    claims_table.execute(claims_table.prepare(config))
+    table = (tmp_path / "out/claims.md").read_text()
+    told = "(sign_flip/two) The verdict rests on skewed seeds: the rule errs in 31% of draws."
+    assert told in table
+    assert table.count("skewed seeds") == 1
+    told = "2 rules calibrated: with nothing to decide they decide in 31.0% of the draws at most; "
+    assert f"{told}1 in more than 8%, which stands at the claim\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("first", "calls"), [(0.08, 1), (0.09, 2), (float("nan"), 1)])
+def test_a_rate_that_seems_too_high_is_measured_anew(first, calls, monkeypatch):
+    asked = []
+
+    def rate(finding, *, num_draws, seed):
+        asked.append((num_draws, seed))
+        return first if len(asked) == 1 else 0.05
+
+    monkeypatch.setattr(claims_table, "false_verdict_rate", rate)
+    found = claims_table._rate({}, 50)
+    assert asked == [(50, 0), (200, 1)][:calls]
+    np.testing.assert_equal(found, first if calls == 1 else 0.05)
 
 
 def test_every_row_of_both_threads_is_there():

@@ -18,14 +18,14 @@ def finding(id, questions, **changes):
         "effect": 1 / 3, "low": 0.25, "high": 0.5, "confidence": 0.95, "n": 16, "left_out": 0,
         "p": 1e-4, "p_holm": 3e-4, "verdict": "supported", "control": False, "figure": "rates",
         "questions": questions, "rule": "the rule", "bounds": [None, 1.0], "values": [],
-        "false_support": 0.0125,
+        "false_verdict": 0.0125,
     }  # fmt: skip
     return {**fields, **changes}
 
 
 FINDINGS = (
     finding("one", ["b1", "a1"]),
-    finding("two", ["b1"], bounds=[0.0, 0.0], p=None, p_holm=None, false_support=None),
+    finding("two", ["b1"], bounds=[0.0, 0.0], p=None, p_holm=None, false_verdict=None),
 )
 RUN = Experiment("signs", "Signs", "", "", "python -m signs", FINDINGS, (), (), {})
 
@@ -43,7 +43,7 @@ def test_the_csv_holds_each_claim_once_with_every_field(tmp_path):
     assert rows[0]["question"] == "b1"
     assert rows[0]["questions"] == "b1 a1"
     assert float(rows[0]["effect"]) == 1 / 3
-    assert float(rows[0]["false_support"]) == 0.0125
+    assert float(rows[0]["false_verdict"]) == 0.0125
     assert rows[0]["command"] == "python -m signs"
 
 
@@ -57,6 +57,17 @@ def test_the_page_shows_a_claim_under_its_first_question_and_refers_to_it_from_t
     assert "| = 0 | - |" in b1
     assert "No claim." in b2
     assert text.startswith("# Head\n")
+
+
+@pytest.mark.parametrize(("rate", "told"), [(0.0801, True), (0.31, True), (0.08, False)])
+def test_the_table_warns_of_a_rule_that_errs_too_often(rate, told, tmp_path):
+    warning = (
+        f"(signs/one) The verdict rests on skewed seeds: the rule errs in {rate:.0%} of draws."
+    )
+    run = RUN._replace(findings=(finding("one", ["b1"], false_verdict=rate),))
+    markdown, _, latex = (path.read_text() for path in write(tmp_path, run))
+    assert (warning in markdown) == told
+    assert ("skewed seeds" in latex) == told
 
 
 def test_latex_has_a_row_a_claim_and_escapes(tmp_path):

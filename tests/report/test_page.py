@@ -176,6 +176,18 @@ def test_text_from_the_results_is_escaped_everywhere(tmp_path):
     assert "".join(page.text).count(NASTY) >= 12
 
 
+def test_a_claim_whose_rule_errs_too_often_says_so_before_it_is_unfolded(results):
+    warning = "The verdict rests on skewed seeds: the rule errs in 31% of draws."
+    rates = {"false_verdict": {"steps": 0.31, "exact": 0.05}}
+    assert warning not in write_page(results).path.read_text()
+    (results / "sign_flip" / "calibration.json").write_text(json.dumps(rates))
+    text = write_page(results).path.read_text()
+    assert text.count(warning) == 1
+    chip = f'<summary>Claim steps. <span class="chip">{warning}</span></summary>'
+    assert chip in text
+    assert "in 5.0% of draws of these seeds in which there is nothing to decide" in text
+
+
 def test_the_page_has_the_same_bytes_when_it_is_made_again(results, tmp_path_factory):
     first = write_page(results).path.read_bytes()
     assert write_page(results).path.read_bytes() == first

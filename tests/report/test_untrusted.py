@@ -67,7 +67,7 @@ FILES = {
         "figures": [{"name": "fig", "caption": "A caption"}],
     },
     "run.json": {"config": {"dataset": "digits", "seeds": 3}, "environment": {"device": "cpu"}},
-    "calibration.json": {"false_support": {"one": 0.1}},
+    "calibration.json": {"false_verdict": {"one": 0.1}},
     "steps.json": {
         "title": "Steps",
         "caption": "A caption",
