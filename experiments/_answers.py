@@ -10,7 +10,7 @@ STATEMENTS = {
     "a": (
         Statement(
             "Yes, and it is common: about half of a trained ReLU ConvNet's weights are negative, "
-            "in every layer a good part of them.",
+            "and a quarter or more in every layer.",
             ("negative_weights/convnet_half", "negative_weights/every_layer"),
         ),
         Statement(
@@ -27,17 +27,29 @@ STATEMENTS = {
         Statement(
             "What makes them is the gradient: a ReLU clips outputs, not what comes back, and the "
             "deltas that arrive from above have both signs.",
-            ("negative_weights/deltas",),
+            ("negative_weights/deltas", "negative_weights/arises"),
         ),
         Statement(
-            "Weight decay alone flips no sign: it only lets the start be forgotten.",
+            "Weight decay alone flips no sign: it lets the start be forgotten.",
             ("negative_weights/decay_alone", "negative_weights/decay_forgets"),
         ),
         Statement(
+            "That it takes weight decay to make weights negative is wrong: without it there are "
+            "more than half as many, and with it they are not half of every layer's weights.",
+            ("negative_weights/decay_needed", "negative_weights/decay_half"),
+            needs="refuted",
+        ),
+        Statement(
             "Negating an input and the weights that read it changes training by no bit, so a "
-            "weight's sign means nothing without the sign of what it reads. Of a hidden unit this "
-            "is true only if its ReLU's sign is turned too.",
+            "weight's sign means nothing without the sign of what it reads. The same is true of a "
+            "hidden unit whose output, behind its ReLU, is negated.",
             ("negative_weights/input_loss", "negative_weights/hidden_loss"),
+        ),
+        Statement(
+            "That all weights into and out of hidden ReLU units may be negated is wrong: with the "
+            "ReLU as it is, that is another function.",
+            ("negative_weights/hidden_plain",),
+            needs="refuted",
         ),
         Statement(
             "That weights after the first layer stay non-negative without leaky ReLU is wrong, and "
@@ -46,8 +58,9 @@ STATEMENTS = {
             needs="refuted",
         ),
         Statement(
-            "Weights held at zero or above, like numbers of synapses, cost much: such a network "
-            "cannot learn XOR at all, and is worse on images; with x and -x as inputs it can.",
+            "Weights held at zero or above, like numbers of synapses, have a price: such a network "
+            "learns nothing of XOR, and its training loss on images is higher; with x and -x as "
+            "inputs it solves XOR.",
             (
                 "negative_weights/held_xor",
                 "negative_weights/held_loss",
@@ -59,37 +72,57 @@ STATEMENTS = {
         Statement(
             "The premise is true of one unit and one example: where all inputs are positive, the "
             "gradients on the unit's weights have one sign.",
-            ("sign_flip/example_input_relu", "two_weights/example_quadrants"),
+            (
+                "sign_flip/example_input_sigmoid",
+                "sign_flip/example_input_relu",
+                "two_weights/example_quadrants",
+            ),
         ),
         Statement(
             "It is not true of a batch, of a layer's matrix, nor of a convolution, whose weights "
             "see many positions of one example.",
             (
+                "sign_flip/batch_unanimity_sigmoid",
                 "sign_flip/batch_unanimity_relu",
                 "sign_coherence/layer",
                 "sign_coherence/convolution_first",
+                "sign_coherence/convolution_second",
             ),
             needs="refuted",
         ),
         Statement(
-            "What sets the one sign is what comes from above, and a slope that is positive decides "
-            "nothing: about half of all deltas are. A batch mixes signs down to a plateau that the "
-            "inputs' mean decides, whatever the number of examples.",
+            "What sets the one sign is what comes from above: as weights are drawn, about half of "
+            "all hidden deltas are positive.",
+            ("sign_coherence/from_above", "sign_coherence/half"),
+        ),
+        Statement(
+            "That a slope which is positive makes deltas positive is wrong.",
+            ("sign_coherence/positive_deltas",),
+            needs="refuted",
+        ),
+        Statement(
+            "A batch mixes signs down to a plateau, which more examples do not change and which "
+            "the uncentered cosine of the inputs decides.",
             (
-                "sign_coherence/from_above",
-                "sign_coherence/half",
                 "sign_coherence/mixing",
+                "sign_coherence/plateau_reached",
                 "sign_coherence/plateau",
             ),
         ),
         Statement(
             "And the common sign is not the cause: flipping random signs destroys it and changes "
             "the loss at no step, by no bit.",
-            ("sign_flip/flip_coherence_relu", "sign_flip/flip_exact_full"),
+            (
+                "sign_flip/flip_coherence_sigmoid",
+                "sign_flip/flip_coherence_tanh",
+                "sign_flip/flip_coherence_relu",
+                "sign_flip/flip_exact_full",
+                "sign_flip/flip_exact_minibatch",
+            ),
         ),
         Statement(
             "The cause is the mean. Subtracting it, the function unchanged, cuts the steps to a "
-            "target by a factor of about four, each network at its own best rate.",
+            "target, each network at its own best rate.",
             (
                 "sign_flip/center_steps_full_sigmoid",
                 "sign_flip/center_steps_full_tanh",
@@ -97,14 +130,24 @@ STATEMENTS = {
             ),
         ),
         Statement(
-            "The zig-zag comes of steps too large for the one direction that the mean makes "
-            "steep. At small steps nothing turns back, and the raw network is slow all the same.",
-            ("sign_flip/small_zigzag_sigmoid", "sign_flip/small_slower_sigmoid"),
+            "The zig-zag comes of large steps: at its best rate most of the raw network's turns go "
+            "back, at a small one hardly any. There it is slow all the same: with rates that are "
+            "an equal share of what curvature allows, it needs more steps than the centered one.",
+            tuple(
+                f"sign_flip/{claim}_{activation}"
+                for claim in ("large_zigzag", "small_zigzag", "small_slower")
+                for activation in ("sigmoid", "tanh", "relu")
+            ),
         ),
         Statement(
-            "The rigorous version is the Fisher matrix: the mean gives it one outlying eigenvalue, "
-            "which caps the learning rate, and which centering removes.",
-            ("fisher_spectrum/digits_lambda_relu", "fisher_spectrum/digits_lambda_sigmoid"),
+            "The rigorous version is the Fisher matrix: means make its largest eigenvalue, and "
+            "centering divides that by more than two.",
+            (
+                "fisher_spectrum/mean_lambda_max",
+                "fisher_spectrum/digits_lambda_relu",
+                "fisher_spectrum/digits_lambda_tanh",
+                "fisher_spectrum/digits_lambda_sigmoid",
+            ),
         ),
         Statement(
             "Natural gradients, undamped, cannot see the mean: centered or not, sigmoid or tanh, "
@@ -113,12 +156,12 @@ STATEMENTS = {
                 "natural_gradient/same_centered",
                 "natural_gradient/same_sigmoid",
                 "natural_gradient/sgd_differs_centered",
+                "natural_gradient/sgd_differs_sigmoid",
             ),
         ),
         Statement(
-            "Other optimizers do not make centering needless. Momentum and Adam average the "
-            "zig-zag away, their updates hardly turn back, and they gain from centering all the "
-            "same; sign descent gains most.",
+            "Other optimizers do not make centering needless. The updates of momentum and Adam "
+            "hardly turn back, and they gain from centering all the same; so does sign descent.",
             (
                 "optimizers/smooth_momentum",
                 "optimizers/smooth_adam",
@@ -137,29 +180,57 @@ STATEMENTS = {
             ),
         ),
         Statement(
-            "It hinders finding the optimum, not generalizing: at the same training loss the raw "
-            "network tests as well as the centered one.",
-            ("generalization/optimum_clean_relu", "generalization/loss_clean_relu"),
+            "It hinders finding the optimum: the raw network needs more than twice the steps. At "
+            "the same training loss its test loss is that of the centered one, within a quarter.",
+            tuple(
+                f"generalization/{claim}_clean_{activation}"
+                for claim in ("optimum", "loss")
+                for activation in ("relu", "sigmoid")
+            ),
         ),
         Statement(
-            "Nor does it shut off a part of the space: updates of one sign span as many "
-            "dimensions, and soon reach more than two orthants.",
-            ("generalization/reach_sigmoid", "generalization/space_sigmoid"),
+            "That it hinders generalizing is wrong: at the same training loss the raw network does "
+            "not err on three more of a hundred test examples.",
+            ("generalization/error_clean_relu", "generalization/error_clean_sigmoid"),
             needs="refuted",
         ),
         Statement(
-            "In the playground tanh does train faster than sigmoid, but because of its start, "
-            "slope and scale, which are learning rates in disguise, more than of its center.",
+            "Nor does it shut off a part of the space: a sigmoid unit's updates of one sign span "
+            "as many dimensions as a centered unit's. But they point along fewer of them, as its "
+            "effective dimension tells.",
+            ("generalization/space_same_sigmoid", "generalization/dimension_1_sigmoid"),
+        ),
+        Statement(
+            "That only two orthants around the start can be reached is wrong, too.",
+            ("generalization/reach_sigmoid",),
+            needs="refuted",
+        ),
+        Statement(
+            "In the playground tanh does train faster than sigmoid, because of its start, its "
+            "slope and its scale, and the latter two are learning rates in disguise.",
             (
                 "sigmoid_vs_tanh/lead_circle",
+                "sigmoid_vs_tanh/lead_xor",
+                "sigmoid_vs_tanh/lead_two_gaussians",
                 "sigmoid_vs_tanh/start",
+                "sigmoid_vs_tanh/slope",
+                "sigmoid_vs_tanh/scale",
                 "sigmoid_vs_tanh/in_disguise",
             ),
         ),
         Statement(
-            "Labels of -1 and 1 are not what makes it faster.",
-            ("sigmoid_vs_tanh/labels_are_why_circle",),
+            "That sigmoid is slow there because it is not zero-centered is wrong: at the "
+            "playground's rate centering makes less than half of tanh's lead.",
+            ("sigmoid_vs_tanh/centering_is_why",),
             needs="refuted",
+        ),
+        Statement(
+            "With each network at its own best rate, centering the sigmoid does cut the steps.",
+            ("sigmoid_vs_tanh/best_centering",),
+        ),
+        Statement(
+            "Labels of -1 and 1 make less than a quarter of tanh's lead.",
+            ("sigmoid_vs_tanh/labels_share",),
         ),
     ),
 }

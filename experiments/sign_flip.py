@@ -67,7 +67,7 @@ def conclude(plan: Plan) -> Outcome:
             title="Is the common sign the cause, or the mean?",
             question="If all inputs of a unit are positive, its gradients share one sign: "
             "is that why training zig-zags?",
-            answer=answer(results, findings),
+            answer=answer(findings),
             findings=findings,
             figures=draw_figures(results),
             config=plan.config,

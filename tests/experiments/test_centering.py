@@ -43,6 +43,7 @@ from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.models.mlp import MLP
 from signdyn.models.traces import init_params
 from signdyn.records import load
+from tests.experiments.findings import altered
 from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 SEEDS, WIDTHS, STEPS = 2, (8, 4), 8
@@ -428,7 +429,7 @@ def test_first_rates_surround_two_over_the_median_of_lambda_max():
 
 FOLK = {
     *(f"data_enough_{name}" for name in NAMES),
-    "hidden_enough",
+    *(f"hidden_enough_{name}" for name in NAMES),
     "mixed_signs_free",
     "tanh_centered",
     "scale_alone",
@@ -571,13 +572,34 @@ def test_norms_that_were_not_raced_are_not_claimed_about():
 
 def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(worlds):
     told = answer(worlds[0])
-    # none / both, input / both of every activation, hidden / both, both / batch
-    for number in ("by 10.0 or more", "4.0 (relu), 4.0 (tanh), 4.0 (sigmoid)", "6.0 times", "2.0."):
+    # none / both, input / both and hidden / both of every activation, both / batch
+    for number in ("by 10.0 or more", "4.0 (relu), 4.0 (tanh), 4.0 (sigmoid)", "2.0."):
         assert number in told
+    assert "6.0 (relu), 6.0 (tanh), 6.0 (sigmoid) times" in told
     refused = answer(worlds[1])
     assert refused.startswith("This run does not confirm the picture: see both")
     one = answer(decide_claims(World(True, batch=10.0)))
     assert one == "This run does not confirm the picture: see batch."
+
+
+@pytest.mark.parametrize(
+    ("id", "effect"), [("means_return", 0.01), ("hidden_enough_tanh", 1.05), ("both", np.nan)]
+)
+def test_the_answer_tells_no_number_whose_words_a_verdict_does_not_bear(worlds, id, effect):
+    told = answer(altered(worlds[0], **{id: effect}))
+    assert told == f"This run does not confirm the picture: see {id}."
+
+
+def test_hidden_units_enough_for_one_activation_are_not_enough_for_the_others():
+    class OnlyRelu(World):
+        def at_best(self, name, activation, arm, norm="none"):
+            values = super().at_best(name, activation, arm, norm)
+            is_it = (name, activation, arm, norm) == ("steps", "relu", "hidden", "none")
+            return values * 10.5 / 60.0 if is_it else values
+
+    verdicts = {f.claim.id: f.verdict for f in decide_claims(OnlyRelu(True))}
+    found = {name: verdicts[f"hidden_enough_{name}"] for name in NAMES}
+    assert found == {"relu": SUPPORTED, "tanh": REFUTED, "sigmoid": REFUTED}
 
 
 def test_seeds_that_never_arrive_decide_nothing():

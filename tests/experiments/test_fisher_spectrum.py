@@ -38,6 +38,7 @@ from signdyn.activations import get_activation
 from signdyn.analysis.fisher import fisher_factor
 from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.likelihoods import categorical
+from tests.experiments.findings import altered
 
 LARGEST = 8
 HIDDEN = (3, 2)
@@ -273,6 +274,28 @@ def test_verdicts_follow_the_evidence(results):
     refuted = ("relu_grows", "relu_centered", "relu_kappa_2", "digits_lambda_relu", "flip")
     assert {id: told[id] for id in refuted} == dict.fromkeys(refuted, REFUTED)
     assert told["tanh_is_centered"] == told["well_conditioned_relu"] == SUPPORTED
+
+
+def test_the_answer_tells_each_sentence_as_far_as_its_verdict_bears_it(results):
+    found = altered(decide_claims(HandMade(results)), **KNOWN)
+    told = answer(found)
+    for number in ("width^1.00", "factor of 1.01", "1.10 times", "90% of its", "8.0 (relu)"):
+        assert number in told
+    assert "pen" not in told
+    changed = {"relu_grows": 0.5, "relu_lambda_max": 1.3, "relu_centered": np.nan}
+    changed |= {"tanh_is_centered": 0.01, "mean_lambda_max": 2.0}
+    sentences = told.split(". ")
+    assert len(sentences) == len(changed)
+    for sentence, (id, effect) in zip(sentences, changed.items(), strict=True):
+        told = answer(altered(found, **{id: effect}))
+        assert sentence.removesuffix(".") not in told
+        assert told.endswith(f"Open: see {id}.")
+        assert "nan" not in told
+
+
+KNOWN = {"relu_grows": 1.0, "relu_lambda_max": 1.01, "relu_centered": 1.1, "tanh_is_centered": 0.9}
+KNOWN |= {"mean_lambda_max": 1.0, "digits_lambda_relu": 8.0, "digits_lambda_tanh": 6.0}
+KNOWN["digits_lambda_sigmoid"] = 4.0
 
 
 def test_two_seeds_decide_nothing_that_needs_an_interval(results):

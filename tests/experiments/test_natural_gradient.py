@@ -33,6 +33,7 @@ from signdyn.claims import INCONCLUSIVE, REFUTED, SUPPORTED
 from signdyn.data import Dataset
 from signdyn.records import load
 from signdyn.replicas import draw_replica
+from tests.experiments.findings import altered
 from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 SEEDS, WIDTH = 2, 2
@@ -540,8 +541,8 @@ def test_claims_have_ids_of_their_own_and_answer_questions_that_are_asked(worlds
 
 def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(worlds):
     told = answer(worlds[0])
-    # to the digits shown: exactness, gradient descent's difference, both shares of turns, steps
-    for number in ("1e-12", "50%", "1%", "90%", "25 times fewer"):
+    # to the digits shown: exactness, gradient descent's difference, turns and how many fewer, steps
+    for number in ("1e-12", "50%", "90%", "lower by 0.89", "25 times fewer"):
         assert number in told
     refused = answer(worlds[1])
     assert refused.startswith("This run does not confirm the picture")
@@ -549,6 +550,10 @@ def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(worlds):
     assert "race_steps" in refused
     one = answer(decide_claims(World(True, steps_sgd_raw=2.0)))
     assert one == "This run does not confirm the picture: see race_steps."
+    few = answer(altered(worlds[0], race_sgd_zigzag=0.3))
+    assert few == "This run does not confirm the picture: see race_sgd_zigzag."
+    # whether it hardly ever turns back is another claim, and may stay open
+    assert "lower by" in answer(altered(worlds[0], race_no_turns=np.nan))
 
 
 def test_a_share_of_seeds_that_never_arrive_decides_nothing():

@@ -614,8 +614,41 @@ def worlds():
 
 def test_every_claim_is_supported_where_it_is_true_and_refuted_where_it_is_false(worlds):
     true, false = ({f.claim.id: f.verdict for f in findings} for findings in worlds)
-    assert true == dict.fromkeys(true, SUPPORTED)
+    # twice as many negative weights as none at all would be none
+    assert true == {**dict.fromkeys(true, SUPPORTED), "later_stay": REFUTED}
     assert false == dict.fromkeys(true, REFUTED)
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [((0.0, 0.0), SUPPORTED), ((0.0, 0.3), REFUTED), ((0.3, 0.0), REFUTED)],
+)
+def test_negative_weights_in_one_network_refute_that_later_layers_stay(shares, verdict):
+    class Later(World):
+        def share_of_all(self, part, arm, *, first=0):
+            values = super().share_of_all(part, arm, first=first)
+            share = dict(zip(NETWORKS, shares, strict=True))[part]
+            return np.full_like(values, share) if first and arm == "positive" else values
+
+    verdicts = {f.claim.id: f.verdict for f in decide_claims(Later(True))}
+    assert verdicts["later_stay"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("layers", "verdict"),
+    [((0.48, 0.5, 0.52), SUPPORTED), ((0.48, 0.7, 0.7), REFUTED), ((0.3, 0.5, 0.7), REFUTED)],
+)
+def test_half_of_every_layer_is_half_of_the_layer_farthest_from_it(layers, verdict):
+    class Decayed(World):
+        def share(self, part, arm):
+            return (
+                self._told([layers] * 5, [layers] * 5)
+                if arm == STRONG
+                else super().share(part, arm)
+            )
+
+    verdicts = {f.claim.id: f.verdict for f in decide_claims(Decayed(True))}
+    assert verdicts["decay_half"] == verdict
 
 
 def test_the_headline_gives_numbers_where_the_picture_holds_and_names_what_fails(worlds):

@@ -39,6 +39,7 @@ from signdyn.optimizers import centralize_per_unit
 from signdyn.records import load
 from signdyn.replicas import draw_replica
 from signdyn.training import Observation
+from tests.experiments.findings import altered
 from tests.experiments.sessions import FastSession, IdleSession
 
 SEEDS, WIDTH, STEPS, BATCH = 2, 4, 8, 6
@@ -623,6 +624,9 @@ def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(worlds):
     assert answer(worlds[1]).startswith("This run does not confirm the picture: see gain_sgd")
     one = answer(decide_claims(World(True, **{f"steps_{MAIN}_adam_raw": 5.0})))
     assert one == "This run does not confirm the picture: see gain_adam."
+    for id, effect in {"central_sigmoid": np.nan, "central_flipped_sigmoid": 0.5}.items():
+        one = answer(altered(worlds[0], **{id: effect}))
+        assert one == f"This run does not confirm the picture: see {id}."
 
 
 def test_where_more_than_a_quarter_of_the_seeds_is_lost_nothing_is_decided():

@@ -51,6 +51,7 @@ from signdyn.data.toys import load_toy
 from signdyn.models.mlp import MLP
 from signdyn.models.traces import site_means
 from signdyn.records import RecordsError
+from tests.experiments.findings import altered
 from tests.experiments.sessions import HASTY, FastSession, IdleSession
 
 NETWORKS = {
@@ -824,6 +825,9 @@ def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(worlds):
     changed = World(True, start_True=1.0)
     one = answer(changed, decide_claims(changed))
     assert one == "This run does not confirm the picture: see best_start."
+    for id, effect in {"centering": 1.5, "best_centering": np.nan, "flat_start": 1.0}.items():
+        one = answer(worlds[0][0], altered(worlds[0][1], **{id: effect}))
+        assert one == f"This run does not confirm the picture: see {id}."
 
 
 def test_a_share_of_seeds_that_never_arrive_decides_nothing():

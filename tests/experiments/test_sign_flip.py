@@ -1,20 +1,27 @@
 """The flagship at toy size, through its command line, on a data set of the user's own."""
 
 import json
-import math
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from experiments._best_rate import best_for_others, best_rate, edge_rungs
-from experiments._sign_flip.claims import headline
+from experiments._sign_flip.claims import answer
+from experiments._sign_flip.claims.small_steps import _steps_to_equal_loss
 from experiments._sign_flip.start import batch_sizes
-from signdyn.claims import SUPPORTED
+from experiments._stated import evidence_of_ratios
+from signdyn.claims import (
+    Claim,
+    above,
+    always,
+    decide,
+    exact_evidence,
+    mean_evidence,
+)
 from signdyn.records import load
 from signdyn.report.steps import what_is_wrong
 
@@ -174,16 +181,54 @@ def test_batch_sizes_end_with_the_whole_training_set():
     assert batch_sizes(1) == [1]
 
 
-def test_the_answer_says_only_what_this_run_knows(monkeypatch):
-    ratio = SimpleNamespace(estimate=math.nan, low=math.nan, high=math.nan)
-    monkeypatch.setattr(headline, "steps_ratio", lambda *_: SimpleNamespace(interval=ratio))
-    config = SimpleNamespace(steps=32)
-    plan = SimpleNamespace(activations=("relu",), config=config)
-    verdicts = {"flip_exact_full": SUPPORTED, "flip_coherence_relu": "inconclusive"}
-    findings = [
-        SimpleNamespace(claim=SimpleNamespace(id=name), verdict=verdict)
-        for name, verdict in verdicts.items()
-    ]
-    text = headline.answer(SimpleNamespace(plan=plan), findings)
-    assert "destroys" not in text
-    assert "by: relu not known (too few descents arrive within 32)." in text
+STATED = {
+    "flip_exact_full": (always(0.0), 0.0),
+    "flip_coherence_relu": (above(0.1), 0.5),
+    "center_steps_full_sigmoid": (above(1.0), 4.0),
+    "center_steps_full_relu": (above(1.0), 3.0),
+}
+"""Claims that the answer reads: rule, and what is measured."""
+
+
+def answer_of(seeds: int = 16, **effects: float) -> str:
+    claims, evidence = [], {}
+    noise = 1.0 + 0.01 * np.random.default_rng(0).uniform(-1.0, 1.0, seeds)
+    for id, (rule, effect) in STATED.items():
+        claims.append(Claim(id, ("b4",), "", "", rule))
+        values = effects.get(id, effect) * noise
+        ratio = id.startswith("center")
+        exact = id.startswith("flip_exact")
+        evidence[id] = evidence_of_ratios(values) if ratio else mean_evidence(values)
+        evidence[id] = exact_evidence(values) if exact else evidence[id]
+    return answer(decide(claims, evidence))
+
+
+def test_the_answer_tells_the_numbers_that_are_known_and_names_what_is_open():
+    whole = answer_of()
+    assert whole.startswith("The common sign is a symptom, the mean is the cause. ")
+    assert "destroys" in whole
+    assert "by no bit" in whole
+    assert "by: sigmoid 4.0 [4.0, 4.0], relu 3.0 [3.0, 3.0]." in whole
+    assert "destroys" not in answer_of(flip_coherence_relu=0.0)
+    for effect in (0.6, np.nan):  # slower, or too few descents arrive
+        part = answer_of(center_steps_full_relu=effect)
+        assert "symptom" not in part
+        assert "by: sigmoid 4.0 [4.0, 4.0]; that" in part
+        assert part.endswith("is not confirmed: see center_steps_full_relu.")
+    assert "signs changes the loss, see flip_exact_full" in answer_of(flip_exact_full=0.1)
+    assert "is open, see flip_exact_full" in answer_of(flip_exact_full=np.nan)
+
+
+def test_two_seeds_are_no_number_in_the_answer():
+    few = answer_of(seeds=2)
+    assert "nan" not in few
+    assert "divides" not in few
+    assert few.endswith("see center_steps_full_sigmoid, center_steps_full_relu.")
+
+
+def test_a_descent_that_diverges_has_no_steps_to_equal_loss():
+    falling = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [np.nan] * 3])
+    other = np.array([[2.0, 1.0, 0.5], [2.0, np.nan, np.nan], [2.0, 2.0, 2.0], [2.0, 1.0, 0.5]])
+    steps = _steps_to_equal_loss(falling, other)
+    np.testing.assert_array_equal(steps[0], [3.0, np.nan, 2.0, np.nan])
+    np.testing.assert_array_equal(steps[1], [2.0, np.nan, 1.0, np.nan])

@@ -12,7 +12,7 @@ from scipy import optimize
 
 from experiments._session import Session
 from experiments._two_weights import descent, problem
-from experiments._two_weights.claims import decide_claims
+from experiments._two_weights.claims import answer, decide_claims
 from experiments._two_weights.descent import Method, measure
 from experiments._two_weights.figure import _spokes, draw_figure
 from experiments._two_weights.plan import (
@@ -31,6 +31,7 @@ from signdyn.claims import SUPPORTED
 from signdyn.likelihoods import gaussian
 from signdyn.report.style import restyle
 from signdyn.training import Hyper
+from tests.experiments.findings import altered
 
 STEPS = 12
 
@@ -208,6 +209,17 @@ def test_a_second_call_runs_nothing_and_a_damaged_cell_is_redone_to_the_bit(
     damaged.write_bytes(b"damaged")
     measured(tmp_path, digits)
     assert {path: path.read_bytes() for path in cells} == cells
+
+
+def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(results):
+    known = {"large_zigzag": 0.9, "center_steps": 20.0, "small_zigzag": 0.0, "small_slower": 50.0}
+    known |= {"condition_number": 40.0, "batch_quadrants": 0.01, "example_quadrants": 1.0}
+    found = altered(decide_claims(results), **known)
+    for number in ("90% of its turns", "20x", "0% go back", "50x"):
+        assert number in answer(found)
+    for id in known:
+        refused = answer(altered(found, **{id: np.nan}))
+        assert refused == f"This run does not confirm the picture: see {id}."
 
 
 def test_a_run_too_short_to_arrive_decides_nothing_that_needs_arriving(results):

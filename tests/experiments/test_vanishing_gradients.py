@@ -57,6 +57,7 @@ from signdyn.models.traces import trace_batch
 from signdyn.records import load
 from signdyn.replicas import Hyper, Structure, draw_replica, start_replica
 from signdyn.resume import run_group
+from tests.experiments.findings import altered
 from tests.experiments.sessions import FastSession, IdleSession
 
 WIDTH, LAYERS, CLASSES, EXAMPLES = 4, 3, 3, 10
@@ -791,6 +792,10 @@ def test_the_answer_tells_the_numbers_or_names_what_is_not_confirmed(worlds, out
     told = answer(decide_claims(Found(True)))
     for number in ("1e-14", "by 2.0 in ReLU", "by 2.0 in sigmoid", "by 1.6 and 1.6"):
         assert number in told
+    # that it gains nothing is refuted where it costs steps, but then it divides nothing
+    slower = altered(decide_claims(Found(True)), only_vanishing_relu=0.5)
+    assert {f.claim.id: f.verdict for f in slower}["only_vanishing_relu"] == REFUTED
+    assert answer(slower) == "This run does not confirm the picture: see only_vanishing_relu."
 
 
 def test_seeds_that_never_arrive_decide_nothing():

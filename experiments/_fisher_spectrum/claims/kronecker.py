@@ -16,7 +16,7 @@ def product_claims(results: Results) -> Stated:
         Claim(
             "kfac_product",
             ("b8", "b14"),
-            "A raw layer's block has the lambda_max of E[(a,1)(a,1)^T] times that of "
+            "On average a raw layer's block has the lambda_max of E[(a,1)(a,1)^T] times that of "
             "E[delta delta^T], within 10%: the mean of the inputs enters the Fisher as a factor.",
             "lambda_max of block / of product, raw, geometric mean over layers and activations",
             within(0.9, 1.1),
@@ -30,7 +30,7 @@ def product_claims(results: Results) -> Stated:
         Claim(
             "mean_and_bias",
             ("b8", "b14"),
-            "lambda_max(E[(a,1)(a,1)^T]) is the mean's, |E a|^2 + 1, within 5%.",
+            "On average lambda_max(E[(a,1)(a,1)^T]) is the mean's, |E a|^2 + 1, within 5%.",
             "lambda_max(E[(a,1)(a,1)^T]) / (|E a|^2 + 1), raw, geometric mean over layers and "
             "activations",
             within(0.95, 1.05),
@@ -45,7 +45,8 @@ def product_claims(results: Results) -> Stated:
         Claim(
             "kfac_product_centered",
             ("b8",),
-            "Where the mean is gone the product is as good: within 10% in the first layer.",
+            "Where the mean is gone the product is as good: on average within 10% in the first "
+            "layer.",
             "block / product, centered first layer, geometric mean over activations",
             within(0.9, 1.1),
             DOSE,
@@ -55,13 +56,13 @@ def product_claims(results: Results) -> Stated:
     told = {
         "mean_lambda_max": (
             raw,
-            "The means make the raw Fisher's lambda_max: it is, within 10%, what it would be if "
-            "every example had its layers' mean inputs.",
+            "The means make the raw Fisher's lambda_max: on average it is, within 10%, what it "
+            "would be if every example had its layers' mean inputs.",
         ),
         "bias_lambda_max": (
             centered,
             "After centering that mean is (0, 1), the bias' input, and what is left at the top "
-            "is the biases', within 10%.",
+            "is on average the biases', within 10%.",
         ),
     }
     for id, (rows, sentence) in told.items():

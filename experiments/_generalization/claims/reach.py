@@ -76,6 +76,19 @@ def reach_claims(results: Results) -> Stated:
         )
         yield (
             Claim(
+                f"space_same_{activation}",
+                ("b7",),
+                "Moving with one sign shrinks it by no dimension that matters: the updates of a "
+                "first-layer unit span as many dimensions as those of a centered one "
+                f"({activation}).",
+                "rank of a unit's updates, raw / centered, single examples",
+                NO_DIFFERENCE,
+                ORTHANTS,
+            ),
+            ratio_evidence(*ranks),
+        )
+        yield (
+            Claim(
                 f"batch_{activation}",
                 ("b7", "b12"),
                 f"Steps of {batch} examples keep to the two orthants as well ({activation}).",

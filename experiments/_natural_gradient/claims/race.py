@@ -28,8 +28,8 @@ def race_claims(results: Results) -> Stated:
         Claim(
             "race_zigzag",
             ("b4", "b8"),
-            "On raw data natural gradient has none of the zig-zag that gradient descent has at its "
-            "best rate: its turns go back less often.",
+            "On raw data natural gradient's turns go back less often than those of gradient "
+            "descent at its best rate.",
             "share of turns with negative cosine until the target on raw, natural - plain",
             below(0.0),
             RACE,

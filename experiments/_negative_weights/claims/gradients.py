@@ -78,12 +78,12 @@ def gradient_claims(results: Results) -> Stated:
             ("a5",),
             "Without leaky ReLU, weights after the first layer stay non-negative however long one "
             "trains.",
-            "share of weights below zero after the first layer, smaller of the two networks', "
+            "share of weights below zero after the first layer, larger of the two networks', "
             "positive start, no decay",
             always(0.0),
             SHARES,
         ),
-        exact_evidence(np.min(later, axis=0)),
+        exact_evidence(np.max(later, axis=0)),
     )
 
 

@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 
+from experiments._headline import effects, needed, open_ones, unconfirmed
 from experiments._sigmoid_vs_tanh.results import Results
-from signdyn.claims import SUPPORTED, Finding
+from signdyn.claims import Finding
+
+TOLD = ("start", "flat_start", "centering", "scale", "slope", "in_disguise", "labels_same")
+TOLD += ("best_start", "best_centering", "best_disguise")
+"""Claims that the answer needs supported, beside the leads."""
 
 
 def answer(results: Results, findings: Sequence[Finding]) -> str:
     """Return the headline with this run's numbers."""
-    by_id = {finding.claim.id: finding for finding in findings}
-    told = (
-        *(f"lead_{name}" for name in results.datasets),
-        *("start", "scale", "slope", "in_disguise", "labels_same", "best_start", "best_disguise"),
-    )
-    open_ones = [id for id in told if by_id[id].verdict != SUPPORTED]
-    if open_ones:
-        return f"This run does not confirm the picture: see {', '.join(open_ones)}."
-    effect = {id: finding.evidence.interval.estimate for id, finding in by_id.items()}
+    if odd := open_ones(findings, needed([*(f"lead_{name}" for name in results.datasets), *TOLD])):
+        return unconfirmed(odd)
+    effect = effects(findings)
     leads = ", ".join(f"{effect[f'lead_{name}']:.0f} ({name})" for name in results.datasets)
     return (
         f"In the playground's own setting sigmoid needs {leads} times the steps of tanh. Of that "

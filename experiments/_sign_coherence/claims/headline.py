@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
+from experiments._headline import effects, needed, open_ones, unconfirmed
 from experiments._sign_coherence.claims.common import CHANCE
 from experiments._sign_coherence.features import NUM_WEIGHTS
 from experiments._sign_coherence.training import ACTIVATIONS as TRAINED
-from signdyn.claims import SUPPORTED, Finding
+from signdyn.claims import REFUTED, Finding
 
 
 def answer(findings: Sequence[Finding]) -> str:
-    """Return the headline with this run's numbers."""
-    by_id = {finding.claim.id: finding for finding in findings}
-    told = ("example", "plateau", "attributed")
-    told += tuple(f"{id}_{name}" for id in ("noise", "oscillation") for name in TRAINED)
-    open_ones = [id for id in told if by_id[id].verdict != SUPPORTED]
-    if open_ones:
-        return f"This run does not confirm the picture: see {', '.join(open_ones)}."
-    effect = {id: finding.evidence.interval.estimate for id, finding in by_id.items()}
+    """Return the headline with this run's numbers; it says only what the verdicts bear."""
+    supported = ["example", "plateau_reached", "plateau", "attributed"]
+    supported += [f"{id}_{name}" for id in ("noise", "oscillation") for name in TRAINED]
+    refuted = ["mixed", "all_weights", *(f"late_{name}" for name in TRAINED), "convolution_first"]
+    if odd := open_ones(findings, needed(supported, **dict.fromkeys(refuted, REFUTED))):
+        return unconfirmed(odd)
+    effect = effects(findings)
     return (
         "All gradients into a unit have one sign on one example, and only there. Summed over a "
         "batch, of two weights that read ReLUs of normal numbers "

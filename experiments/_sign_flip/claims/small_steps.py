@@ -77,8 +77,9 @@ def _steps_to_equal_loss(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.n
     """Return [seed] evaluations until two descents [seed, step] are at the same loss.
 
     That loss is the higher one, seed by seed, of what both have reached in the end: small steps
-    may be far from any target when the slower one stops.
+    may be far from any target when the slower one stops. NaN where a loss of either is NaN.
     """
     level = np.maximum(a.min(axis=1), b.min(axis=1))[:, None]
     steps = [1.0 + (losses <= level).argmax(axis=1) for losses in (a, b)]
-    return steps[0], steps[1]
+    known = np.isfinite(level[:, 0])
+    return np.where(known, steps[0], np.nan), np.where(known, steps[1], np.nan)

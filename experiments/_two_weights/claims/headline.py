@@ -1,19 +1,22 @@
 """The answer in a paragraph, with this run's numbers."""
 
-from signdyn.claims import SUPPORTED, Finding
+from experiments._headline import effects, needed, open_ones, unconfirmed
+from signdyn.claims import REFUTED, Finding
+
+TOLD = ("large_zigzag", "center_steps", "small_zigzag", "small_slower")
+TOLD += ("example_quadrants", "condition_number")
+"""Claims that the answer needs supported."""
 
 
 def answer(findings: list[Finding]) -> str:
     """Return the headline with this run's numbers."""
-    by_id = {finding.claim.id: finding for finding in findings}
-    told = [by_id[id] for id in ("large_zigzag", "center_steps", "small_zigzag", "small_slower")]
-    open_ones = [finding.claim.id for finding in told if finding.verdict != SUPPORTED]
-    if open_ones:
-        return f"This run does not confirm the picture: see {', '.join(open_ones)}."
-    large, steps, small, slower = (finding.evidence.interval.estimate for finding in told)
+    if odd := open_ones(findings, needed(TOLD, batch_quadrants=REFUTED)):
+        return unconfirmed(odd)
+    effect = effects(findings)
     return (
-        f"At its best step the raw neuron zig-zags: {large:.0%} of its turns go back, and it needs "
-        f"{steps:.0f}x the steps of the centered one. At a small step {small:.0%} go back and it "
-        f"still needs {slower:.0f}x. One sign binds single examples' gradients; what makes the "
-        "valley is the mean."
+        f"At its best step the raw neuron zig-zags: {effect['large_zigzag']:.0%} of its turns go "
+        f"back, and it needs {effect['center_steps']:.0f}x the steps of the centered one. At a "
+        f"small step {effect['small_zigzag']:.0%} go back and it still needs "
+        f"{effect['small_slower']:.0f}x. One sign binds single examples' gradients, not a batch's; "
+        "what makes the valley is the mean."
     )
