@@ -16,14 +16,14 @@ def altered(findings: list[Finding], **effects: float) -> list[Finding]:
         findings: Of an experiment.
         effects: Claim -> what all seeds measure, up to one in a hundred; NaN for nothing at all.
     """
-    noise = 1.0 + 0.01 * np.random.default_rng(0).uniform(-1.0, 1.0, SEEDS)
-    evidence = {finding.claim.id: finding.evidence for finding in findings}
-    for id, effect in effects.items():
-        evidence[id] = _evidence(evidence[id].kind, effect, noise)
-    return decide([finding.claim for finding in findings], evidence)
+    known = {finding.claim.id: finding.evidence for finding in findings}
+    known |= {id: evidence(known[id].kind, effect) for id, effect in effects.items()}
+    return decide([finding.claim for finding in findings], known)
 
 
-def _evidence(kind: str, effect: float, noise: np.ndarray) -> Evidence:
+def evidence(kind: str, effect: float, seeds: int = SEEDS) -> Evidence:
+    """Return evidence of a kind on values around an effect; exactly it if it is of every one."""
+    noise = 1.0 + 0.01 * np.random.default_rng(0).uniform(-1.0, 1.0, seeds)
     if kind == "range":
-        return exact_evidence(np.full(SEEDS, effect))
+        return exact_evidence(np.full(seeds, effect))
     return (evidence_of_ratios if kind == "ratio" else mean_evidence)(effect * noise)

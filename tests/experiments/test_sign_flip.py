@@ -13,17 +13,15 @@ from experiments._best_rate import best_for_others, best_rate, edge_rungs
 from experiments._sign_flip.claims import answer
 from experiments._sign_flip.claims.small_steps import _steps_to_equal_loss
 from experiments._sign_flip.start import batch_sizes
-from experiments._stated import evidence_of_ratios
 from signdyn.claims import (
     Claim,
     above,
     always,
     decide,
-    exact_evidence,
-    mean_evidence,
 )
 from signdyn.records import load
 from signdyn.report.steps import what_is_wrong
+from tests.experiments.findings import evidence
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = ["--seeds=3", "--activations=relu", "--widths=4", "--steps=8"]
@@ -182,25 +180,18 @@ def test_batch_sizes_end_with_the_whole_training_set():
 
 
 STATED = {
-    "flip_exact_full": (always(0.0), 0.0),
-    "flip_coherence_relu": (above(0.1), 0.5),
-    "center_steps_full_sigmoid": (above(1.0), 4.0),
-    "center_steps_full_relu": (above(1.0), 3.0),
+    "flip_exact_full": (always(0.0), "range", 0.0),
+    "flip_coherence_relu": (above(0.1), "mean", 0.5),
+    "center_steps_full_sigmoid": (above(1.0), "ratio", 4.0),
+    "center_steps_full_relu": (above(1.0), "ratio", 3.0),
 }
-"""Claims that the answer reads: rule, and what is measured."""
+"""Claims that the answer reads: rule, kind of evidence, and what is measured."""
 
 
 def answer_of(seeds: int = 16, **effects: float) -> str:
-    claims, evidence = [], {}
-    noise = 1.0 + 0.01 * np.random.default_rng(0).uniform(-1.0, 1.0, seeds)
-    for id, (rule, effect) in STATED.items():
-        claims.append(Claim(id, ("b4",), "", "", rule))
-        values = effects.get(id, effect) * noise
-        ratio = id.startswith("center")
-        exact = id.startswith("flip_exact")
-        evidence[id] = evidence_of_ratios(values) if ratio else mean_evidence(values)
-        evidence[id] = exact_evidence(values) if exact else evidence[id]
-    return answer(decide(claims, evidence))
+    claims = [Claim(id, ("b4",), "", "", rule) for id, (rule, _, _) in STATED.items()]
+    told = {id: (kind, effects.get(id, effect)) for id, (_, kind, effect) in STATED.items()}
+    return answer(decide(claims, {id: evidence(*one, seeds) for id, one in told.items()}))
 
 
 def test_the_answer_tells_the_numbers_that_are_known_and_names_what_is_open():
