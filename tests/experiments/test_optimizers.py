@@ -583,6 +583,13 @@ def test_every_claim_is_supported_where_it_is_true_and_refuted_where_it_is_false
     assert false == dict.fromkeys(true, REFUTED)
 
 
+@pytest.mark.parametrize("activation", [MAIN, SECOND])
+def test_plain_descent_must_move_the_sums_of_every_activation(activation):
+    still = {f"sum_drift_{Course(activation, 'sgd').part}_raw": 0.01}
+    verdicts = {f.claim.id: f.verdict for f in decide_claims(World(True, **still))}
+    assert verdicts["plain_sums"] == REFUTED
+
+
 def test_a_common_rate_that_was_not_run_decides_nothing_and_the_table_says_why():
     class Unrun(World):
         def at_common_rate(self, course):

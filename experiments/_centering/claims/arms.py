@@ -116,7 +116,8 @@ def batch_claims(results: Results) -> Stated:
             "batch",
             ("b5",),
             "Subtracting the batch's own mean at every step saves more than subtracting the mean "
-            "of the start, though both start with the same values in all units.",
+            "of the start, on average over activations, though both start with the same values in "
+            "all units.",
             f"{STEPS}, both / batch, geometric mean over activations",
             above(1.0),
             ARMS,

@@ -21,5 +21,5 @@ def answer(findings: list[Finding]) -> str:
         f"target by {effect['both']:.1f} or more. With only the data centered, networks need "
         f"{data} times the steps of both; with only hidden units centered, {hidden} times. "
         "Subtracting the batch's own means instead of constants, which go stale, saves another "
-        f"factor of {effect['batch']:.1f}."
+        f"factor of {effect['batch']:.1f} on average."
     )

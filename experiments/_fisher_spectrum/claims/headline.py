@@ -34,8 +34,8 @@ def _sentences(effect: Mapping[str, float]) -> list[tuple[str, dict[str, str]]]:
             needed(["relu_grows"]),
         ),
         (
-            "At the largest width it is what mean-field theory predicts, up to a factor of "
-            f"{effect['relu_lambda_max']:.2f}.",
+            "At the largest width a random ReLU network's lambda_max is what mean-field theory "
+            f"predicts, up to a factor of {effect['relu_lambda_max']:.2f}.",
             needed(["relu_lambda_max"]),
         ),
         (

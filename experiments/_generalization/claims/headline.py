@@ -25,7 +25,7 @@ def answer(results: Results, findings: Sequence[Finding]) -> str:
         if not open_ones(findings, needed(supported, **{f"reach_{a}": REFUTED})):
             reach = (
                 " Steps of single examples lie in two orthants, but take a unit through "
-                f"{effect[f'reach_{a}']:.0f} and span every dimension of its inputs, "
+                f"{effect[f'reach_{a}']:.0f} or more and span every dimension of its inputs, "
                 f"with {effect[f'dimension_1_{a}']:.2f} times the effective dimension of "
                 f"a centered unit's ({a})."
             )

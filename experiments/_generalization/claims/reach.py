@@ -39,8 +39,8 @@ def reach_claims(results: Results) -> Stated:
             Claim(
                 f"reach_{activation}",
                 ("b4", "b7"),
-                "So only two orthants around its start can be reached at all "
-                f"({activation}, {results.plan.config.direction_steps} steps).",
+                "So only two orthants around its start can be reached at all, in one layer at "
+                f"least ({activation}, {results.plan.config.direction_steps} steps).",
                 "orthants that a unit's weights have been in, mean over units, the layer with "
                 "fewest",
                 below(2.5),

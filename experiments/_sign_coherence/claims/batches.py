@@ -61,7 +61,8 @@ def batch_claims(results: Results) -> Stated:
     yield (
         claim(
             "plateau_reached",
-            f"Signs mix down to a plateau: from {SETTLED} examples on, more change nothing.",
+            f"Signs mix down to a plateau: from {SETTLED} examples on, more change nothing, on "
+            "average over features.",
             f"agreement on {last} - on {SETTLED}, mean of relu, sigmoid, uniform features",
             within(-0.02, 0.02),
         ),

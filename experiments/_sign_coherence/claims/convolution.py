@@ -51,7 +51,7 @@ def convolution_claims(results: Results) -> Stated:
         claim(
             "convolution_plateau",
             "To a convolution positions are what examples are to a dense layer: with deltas drawn, "
-            "the closed form for batches holds.",
+            "the closed form for batches holds on average.",
             f"agreement on one example - predicted from its patches, {everywhere}, mean of both "
             "convolutions, first and last step",
             within(-0.02, 0.02),

@@ -98,8 +98,8 @@ def training_claims(results: Results) -> Stated:
     yield (
         claim(
             "centered",
-            "Without the mean's part nothing is left of it: gradients for centered inputs agree "
-            "no more than by chance.",
+            "Without the mean's part nothing is left of it: gradients for centered inputs on "
+            "average agree no more than by chance.",
             "agreement of gradients for centered inputs, mean over the same",
             within(0.45, 0.55),
             "b5",
