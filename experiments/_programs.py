@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from experiments._cli import num_cores
 from signdyn.handing import Shelf
-from signdyn.lanes import lane_devices
+from signdyn.lanes import share_memory
 from signdyn.memory import calls_in_flight, free_bytes, peak_bytes
 from signdyn.resume import Group, Layout, Ready, group_programs
 from signdyn.staged import Programs as Parts
@@ -76,7 +76,8 @@ class Programs:
         self._layout, self._precision = layout, precision
         self._keep_states, self._refuse = keep_states, refuse
         self._on_cpu = layout.devices[0].platform == "cpu"
-        self._calls = lane_devices(layout.devices).count(layout.devices[0])  # in one memory
+        # in one memory
+        self._calls = len(layout.devices) if share_memory(layout.devices) else 1
         self._ready: dict[str, Future[Ready]] = {}
         self._ahead: list[Group] = []
         self._traced: dict[str, Any] = {}

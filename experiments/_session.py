@@ -1,5 +1,6 @@
 """What every sweep experiment shares: options, folder, compiled programs, progress."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -265,10 +266,14 @@ class Session:
             write_json(path, {**content, "wall_seconds": seconds, "compiling": compiling})
 
     def _keep_states(self, group: Group, compiled: Parts, jitted: Parts) -> StagedProgram:
+        of_device: dict[int, int] = {}
+
         def on_part(part: int, parts: int) -> None:
             self.open().check()
+            of_device[threading.get_ident()] = part
             if self._progress is not None:
-                self._progress.doing(f"{group.name}, part {part} of {parts} of a block")
+                told = " and ".join(str(one) for one in [*of_device.values()])
+                self._progress.doing(f"{group.name}, part {told} of {parts} of a block")
 
         return keep_states(
             self.folder,

@@ -42,6 +42,9 @@ class Chosen(np.ndarray):
         values: [seed, ...].
         draws: Returns [draw, seed, ...]; called when it is asked for first.
 
+    Attributes:
+        num_seeds: How many seeds chose; 0 where draws are not known.
+
     Example:
         >>> values = np.array([1.0, 2.0, 4.0])
         >>> chosen = Chosen(values, lambda: values[resamples(3)])

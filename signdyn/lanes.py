@@ -15,11 +15,14 @@ from typing import Any
 import jax
 
 SHARING = ("cpu",)
-"""Platforms whose devices have cores and memory in common: lanes all run the first one's programs.
+"""Platforms whose devices have cores and memory in common: lanes run the programs of the first one.
 
 XLA starts the calls of one thread in their order, and those of several threads side by side, on one
 device, too. Programs of a second device would have to be compiled anew.
 """
+
+LANES_OF_ONE = 16
+"""Lanes, at most, that run one device's programs: XLA runs 32 calls at once on a CPU device."""
 
 
 def lane_devices(devices: Sequence[Any]) -> list[Any]:
@@ -30,8 +33,14 @@ def lane_devices(devices: Sequence[Any]) -> list[Any]:
         >>> lane_devices(cpu) == [cpu[0]] * len(cpu)
         True
     """
-    shared = devices[0].platform in SHARING
-    return [devices[0]] * len(devices) if shared else list(devices)
+    if not share_memory(devices):
+        return list(devices)
+    return [devices[place - place % LANES_OF_ONE] for place in range(len(devices))]
+
+
+def share_memory(devices: Sequence[Any]) -> bool:
+    """Return whether devices have cores and memory in common."""
+    return devices[0].platform in SHARING
 
 
 class Lanes:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import jax
 
 from signdyn.checkpoints import remove_states
+from signdyn.handing import Shelf
 from signdyn.records import Replica, Variable, content_id, jsonable, write_cell
 from signdyn.shares import Shares
 from signdyn.staged import Programs, StagedProgram, staged_programs
-from signdyn.sweeps import num_blocks, replica_keys, run_blocks, stack_hypers
+from signdyn.sweeps import block_program, num_blocks, replica_keys, run_blocks, stack_hypers
 from signdyn.training import Hyper, TrainFn
 
 CHECKPOINTS = "checkpoints"
@@ -179,11 +180,8 @@ def run_group(
         return 0
     seeds = [v.seed_offset + s for v in variants for s in layout.seeds]
     hypers = _stacked(group, [v.hyper for v in variants for _ in layout.seeds])
-    ready = None if program is None else program()
-    if ready is None and group.num_parts > 1:
-        jitted = group_programs(group, layout)
-        kept = keep_states(folder, group, layout, jitted, jitted, seconds=math.inf)
-        ready = Ready(kept, in_flight=1)
+    ready = _compiled(folder, group, layout) if program is None else program()
+    staged = ready.call if isinstance(ready.call, StagedProgram) else None
     blocks = run_blocks(
         group.train_fn,
         replica_keys(layout.root, seeds),
@@ -192,11 +190,10 @@ def run_group(
         width=layout.width,
         devices=layout.devices,
         skip=skip,
-        program=None if ready is None else ready.call,
-        in_flight=2 if ready is None else ready.in_flight,
+        program=ready.call,
+        in_flight=ready.in_flight if staged is None else 1,  # a next call forgets the last state
     )
     process = shares.team.index
-    staged = ready.call if ready is not None and isinstance(ready.call, StagedProgram) else None
     try:
         for block in blocks:
             cell = cells[block.index]
@@ -208,10 +205,27 @@ def run_group(
     except BaseException:
         if staged is not None:
             staged.stop()  # else the process would wait for blocks of other devices
+        blocks.close()
         raise
     if staged is not None:
         staged.forget()
     return len(dealt.own)
+
+
+def _compiled(folder: Path, group: Group, layout: Layout) -> Ready:
+    """Return the group's program, compiled in this thread: others trace by other settings."""
+    draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
+    hyper = jax.tree.map(lambda leaf: leaf[0], _stacked(group, [group.example]))
+    draws, hypers = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((layout.block, *leaf.shape), leaf.dtype), (draw, hyper)
+    )
+    shelf = Shelf(layout.devices)
+    if group.num_parts > 1:
+        jitted = group_programs(group, layout)
+        compiled = jitted.compiled(draws, hypers, None, shelf.compiled)
+        return Ready(keep_states(folder, group, layout, compiled, jitted, seconds=math.inf))
+    program = block_program(group.train_fn, block=layout.block, width=layout.width)
+    return Ready(shelf.compiled(program.trace(draws, hypers), None))
 
 
 def group_programs(group: Group, layout: Layout) -> Programs:

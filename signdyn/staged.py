@@ -137,7 +137,7 @@ class StagedProgram:
         self._programs, self._jitted = programs, jitted
         self._folder, self._seconds, self._told = folder, seconds, told
         self._on_part, self._on_damage = on_part, on_damage
-        self._stop = threading.Event()
+        self._stopped = threading.Event()
         self._last: dict[int, str] = {}  # thread -> the state of its last call
 
     def __call__(self, draws: Any, hypers: Any) -> Any:
@@ -148,33 +148,38 @@ class StagedProgram:
         Raises:
             StoppedError: After a part, if the program was told to stop.
         """
-        thread = threading.get_ident()
+        thread, last, stopped = threading.get_ident(), self._last, self._stopped
         self._forget(thread)
         programs = self._programs
-        name = self._last[thread] = self._name(draws, hypers)
+        name = last[thread] = self._name(draws, hypers)
         part, state, kept = self._restored(name, draws, hypers) or (
             0,
             programs.begin(draws, hypers),
             [],
         )
-        last = time.monotonic()
+        written = time.monotonic()
         while part < programs.num_parts:
             state, more = programs.advance(draws, hypers, state, np.int32(part))
             kept.append(jax.device_get(more))
             part += 1
             self._on_part(part, programs.num_parts)
-            if self._stop.is_set():
-                raise StoppedError(f"stopped after part {part} of {programs.num_parts}")
-            if part < programs.num_parts and time.monotonic() - last >= self._seconds:
+            if part < programs.num_parts and time.monotonic() - written >= self._seconds:
                 joined = _joined(kept)
                 arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((state, joined))]
                 save_state(self._folder, name, part, arrays)
-                kept, last = [joined], time.monotonic()
+                kept, written = [joined], time.monotonic()
+            if stopped.is_set():
+                raise StoppedError(f"stopped after part {part} of {programs.num_parts}")
         return programs.finish(draws, hypers, state, _joined(kept))
 
     def stop(self) -> None:
-        """Let calls of other threads end after the part that they are in, their states kept."""
-        self._stop.set()
+        """Let calls that run end after the part that they are in; their states are kept.
+
+        Calls that begin later go on from there.
+        """
+        stopped, self._stopped = self._stopped, threading.Event()
+        self._last = {}  # whose results may not be safe
+        stopped.set()
 
     def forget(self) -> None:
         """Remove the states of all threads' last calls, whose results are safe."""

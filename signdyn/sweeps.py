@@ -9,7 +9,7 @@ May import: checks, handing, lanes, training.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from functools import cache, lru_cache
 from itertools import product
@@ -164,7 +164,7 @@ def run_blocks(
     skip: frozenset[int] = frozenset(),
     program: Callable[[Any, Any], Any] | None = None,
     in_flight: int = 2,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Yield blocks as they finish, in order.
 
     Args:
@@ -175,8 +175,8 @@ def run_blocks(
         width: Replicas vmapped together.
         devices: Where to run.
         skip: Indices of blocks not to run.
-        program: From `block_program`, if it was compiled ahead: by `signdyn.handing.Shelf`, which
-            does so for several devices.
+        program: From `block_program`, compiled ahead, as by `signdyn.handing.Shelf`: what is not
+            yet is compiled anew in the thread of each device, by that thread's settings of JAX.
         in_flight: Blocks that are started on a device before the first of them is yielded, so
             that it works while that is written; each holds its arguments and results.
 
@@ -195,6 +195,8 @@ def run_blocks(
     if in_flight < 1:
         raise ValueError(f"run_blocks: in_flight must be at least 1, got {in_flight}.")
     devices = list(jax.local_devices() if devices is None else devices)
+    if not devices:
+        raise ValueError("run_blocks: devices must name one at least, got none.")
     todo = [i for i in range(num_blocks(num_replicas, block)) if i not in skip]
     draw, hypers = SeedDraws(train_fn, keys), _on_host(hypers)
     lanes, running = Lanes(devices), deque[_Call]()

@@ -1,6 +1,7 @@
 """Lanes: side by side, in their order, in the caller's settings, and with the bits of one."""
 
 import threading
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -229,12 +230,13 @@ def test_what_ends_a_run_ends_blocks_of_other_devices_after_their_part(tmp_path)
     def on_part(part, parts):
         if threading.current_thread().name.startswith("lane 1"):
             seen.append(part)
-            waited.append(staged._stop.wait(SECONDS))
+            waited.append(stopped.wait(SECONDS))
 
     def disk_full(replicas, seconds):
         raise OSError("no space left")
 
     staged = keep_states(tmp_path, group, layout, jitted, jitted, seconds=0.0, on_part=on_part)
+    stopped = staged._stopped
     variants = [Variant({"arm": "raw"}, Hyper(1.0))]
     (tmp_path / "cells").mkdir()
     with pytest.raises(OSError, match="no space"):
@@ -246,6 +248,11 @@ def test_what_ends_a_run_ends_blocks_of_other_devices_after_their_part(tmp_path)
         if thread.name.startswith("lane"):
             thread.join(SECONDS)
     assert (seen, waited) == ([1], [True])
+    # the one that was stopped goes on from its state, the one that was not written begins there
+    parts = []
+    staged._on_part = lambda part, parts_: parts.append(part)
+    assert run_group(tmp_path, group, variants, layout, program=lambda: Ready(staged)) == 1
+    assert parts == [2, 3, 4, 5]
 
 
 def test_an_error_of_a_lane_ends_the_sweep_after_what_came_before_it():
@@ -262,3 +269,45 @@ def test_an_error_of_a_lane_ends_the_sweep_after_what_came_before_it():
     assert [next(blocks).index for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(MemoryError, match="full"):
         next(blocks)
+
+
+def test_a_cpu_device_has_no_more_lanes_than_it_runs_at_once():
+    cpu = [SimpleNamespace(platform="cpu", id=place) for place in range(40)]
+    assert [device.id for device in lane_devices(cpu)] == [0] * 16 + [16] * 16 + [32] * 8
+
+
+def test_no_devices_are_one_sentence():
+    with pytest.raises(ValueError, match="devices must name one at least"):
+        next(
+            run_blocks(
+                deep(), replica_keys(0, [0]), stack_hypers([Hyper(0.1)]), block=1, devices=[]
+            )
+        )
+
+
+def noisy():
+    """Return a training whose loss draws random numbers, which a setting of JAX's decides."""
+    likelihood = categorical()
+
+    def nll(outputs, labels):
+        noise = jax.random.normal(jax.random.key(0), outputs.shape, outputs.dtype)
+        return likelihood.nll(outputs + 0.1 * noise, labels)
+
+    structure = Structure(
+        MLP((8,), 10), likelihood._replace(nll=nll), steps=20, batch_size=16, record_every=4
+    )
+    return make_train_fn(structure, load("digits"))
+
+
+@pytest.mark.parametrize("num_parts", [1, 5])
+def test_a_library_run_is_traced_by_the_callers_settings(tmp_path, num_parts):
+    def run(devices, partitionable):
+        folder = tmp_path / f"{len(devices)}{partitionable}"
+        folder.mkdir()
+        group = Group("noisy", "descent", noisy(), tabulate, {}, num_parts=num_parts)
+        layout = Layout(range(4), 0, 2, 1, devices)
+        with jax.threefry_partitionable(partitionable):
+            run_group(folder, group, [Variant({"arm": "raw"}, Hyper(1.0))], layout)
+        return [file.read_bytes() for file in sorted(folder.rglob("*.nc"))]
+
+    assert run(DEVICES, False) == run(DEVICES[:1], False) != run(DEVICES, True)

@@ -18,15 +18,23 @@ def side_by_side(
 
     Args:
         train: What a replica runs.
-        draws: Leaves [replica, ...]; the replicas must fill all devices alike.
+        draws: Leaves [replica, ...]; as many for each device.
         hypers: Leaves [replica].
         width: Replicas vmapped together; a device's all by default.
 
     Returns:
         A function of the blocks' results, which are there when it returns.
+
+    Raises:
+        ValueError: If the devices would not have as many replicas each.
     """
-    devices = jax.local_devices()
-    block = len(jax.tree.leaves(hypers)[0]) // len(devices)
+    devices, replicas = jax.local_devices(), len(jax.tree.leaves(hypers)[0])
+    block = replicas // len(devices)
+    if block * len(devices) != replicas:
+        raise ValueError(
+            f"side_by_side: {replicas} replicas do not fill {len(devices)} devices alike; "
+            "let a number of devices that divides them be seen."
+        )
     own = [slice(place * block, (place + 1) * block) for place in range(len(devices))]
     arguments = [
         jax.device_put(jax.tree.map(lambda leaf, part=part: leaf[part], (draws, hypers)), device)
