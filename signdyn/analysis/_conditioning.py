@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from signdyn.analysis._numbers import as_floats, power_of_two
 from signdyn.checks import checked
 from signdyn.types import Real, Reals
 
@@ -72,20 +73,24 @@ def spiked_covariance(dim: int, num_samples: int, mean: Real, var: Real) -> Spik
             f"spiked_covariance: expected positive dim and num_samples, got {dim=} and "
             f"{num_samples=}; they are the shape of the data, [num_samples, dim]."
         )
-    mean, var = jnp.broadcast_arrays(jnp.asarray(mean), _not_negative(var))
+    mean, var = jnp.broadcast_arrays(*as_floats(mean), _not_negative(var))
     ratio = dim / num_samples
     bulk_high = var * (1 + math.sqrt(ratio)) ** 2
     bulk_low = jnp.zeros_like(var) if ratio > 1 else var * (1 - math.sqrt(ratio)) ** 2
+    threshold_mean = jnp.sqrt(var) * (dim * num_samples) ** -0.25
+    # In a unit in which neither m^2 nor products of variances leave the range of the dtype.
+    unit = power_of_two(jnp.maximum(jnp.abs(mean), jnp.sqrt(var)))
+    mean, var = mean / unit, var * (1 / unit) * (1 / unit)
     length = dim * mean**2
     seen = length > var * math.sqrt(ratio)
     spike = jnp.where(seen, length, 1.0)
-    outlier = (spike + var) * (spike + var * ratio) / spike
+    outlier = (spike + var) * (spike + var * ratio) / spike * unit * unit
     overlap = 1 - ratio * var * (spike + var) / (spike * (spike + ratio * var))
     undefined = jnp.isnan(mean) | jnp.isnan(var)
     return SpikedCovariance(
         outlier=jnp.where(undefined, jnp.nan, jnp.where(seen, outlier, bulk_high)),
         overlap=jnp.where(undefined, jnp.nan, jnp.where(seen, overlap, 0.0)),
-        threshold_mean=jnp.sqrt(var) * (dim * num_samples) ** -0.25,
+        threshold_mean=threshold_mean,
         bulk_low=bulk_low,
         bulk_high=bulk_high,
     )
@@ -123,7 +128,7 @@ def bias_conditioning(dim: int, mean: Real, var: Real) -> Reals:
     if dim < 1:
         raise ValueError(f"bias_conditioning: expected positive dim, got {dim=}; it counts inputs.")
     var = _not_negative(var)
-    length = dim * jnp.asarray(mean) ** 2
+    length = dim * as_floats(mean)[0] ** 2
     # (1 + v + a)^2 - 4 v without the cancellation at a = 0, v = 1.
     root = jnp.sqrt((1 - var) ** 2 + length * (2 + 2 * var + length))
     return ((1 + var + length + root) / 2) ** 2 / var
@@ -146,9 +151,9 @@ def critical_learning_rate(lambda_max: Real) -> Reals:
         >>> print(critical_learning_rate(4.0))
         0.5
     """
-    return 2 / jnp.asarray(lambda_max)
+    return 2 / as_floats(lambda_max)[0]
 
 
 def _not_negative(var: Real) -> Reals:
-    var = jnp.asarray(var)
+    (var,) = as_floats(var)
     return jnp.where(var >= 0, var, jnp.nan)

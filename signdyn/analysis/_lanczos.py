@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from signdyn.analysis._numbers import power_of_two
+
 MatVec = Callable[[Array], Array]
 ROWS = 8
 """Vectors of the basis that are projected out together: read from memory once, small in cache."""
@@ -74,7 +76,7 @@ def tridiagonal(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> Trid
             return new - (rows @ new) @ rows
 
         new = lax.fori_loop(0, k // ROWS + 1, project, new)
-        length = jnp.linalg.norm(new)
+        length = norm_of_rows(new)
         lengths = lengths.at[k + 1].set(length, mode="drop")
         basis = basis.at[k + 1].set(new / length, mode="drop")
         return basis, images.at[k].set(image), diagonal, lengths
@@ -100,8 +102,11 @@ def ritz_pairs(matvec: MatVec, start: Float[Array, " dim"], depth: int) -> RitzP
     scale = jnp.max(jnp.abs(diagonal)) + 2.0 * jnp.max(jnp.abs(off_diagonal), initial=0.0)
     # What was cut off goes to the end, below every eigenvalue (Gershgorin).
     diagonal = jnp.where(alive, diagonal, jnp.where(scale > 0.0, -2.0 * scale, -1.0))
+    unit = power_of_two(scale)  # eigh is asked for no other scale than 1
+    diagonal, off_diagonal = diagonal / unit, off_diagonal / unit
     T = jnp.diag(diagonal) + jnp.diag(off_diagonal, 1) + jnp.diag(off_diagonal, -1)
     values, vectors = jnp.linalg.eigh(T)
+    values = values * unit
     # A NaN of the matrix itself is in the diagonal of the last row alive; eigh may lose it.
     found = (jnp.arange(depth) < jnp.sum(alive)) & jnp.isfinite(scale)
     values = jnp.where(found, values[::-1], jnp.nan)
@@ -120,6 +125,12 @@ def quadrature(
     pairs = ritz_pairs(matvec, start, depth)
     cut_off = jnp.where(pairs.found[0], 0.0, jnp.nan)
     return pairs.values, jnp.where(pairs.found, pairs.coefficients[:, 0] ** 2, cut_off)
+
+
+def norm_of_rows(rows: Float[Array, "*row dim"]) -> Float[Array, "*row"]:
+    """Return the length of every row, whose squares may be beyond the range of the dtype."""
+    unit = power_of_two(jnp.max(jnp.abs(rows), axis=-1))
+    return unit * jnp.linalg.norm(rows / unit[..., None], axis=-1)
 
 
 def dtype_of(name: str, matvec: MatVec, dim: int) -> jnp.dtype:

@@ -11,6 +11,7 @@ from jax.scipy.special import ndtr
 from jaxtyping import Array
 
 from signdyn.analysis._chance import require_signs
+from signdyn.analysis._numbers import as_floats
 from signdyn.checks import checked
 from signdyn.types import Real, Reals
 
@@ -41,7 +42,7 @@ def sign_agreement(cosine: Real) -> Reals:
         >>> print(sign_agreement(jnp.array([-1.0, 0.0, 0.5, 1.0])))  # asin(1/2) = pi / 6
         [0.         0.5        0.66666667 1.        ]
     """
-    cosine = jnp.asarray(cosine)
+    (cosine,) = as_floats(cosine)
     outside = jnp.abs(cosine) > 1 + math.sqrt(jnp.finfo(cosine.dtype).eps)
     agreement = 0.5 + jnp.arcsin(jnp.clip(cosine, -1, 1)) / math.pi
     return jnp.where(outside, jnp.nan, agreement)
@@ -81,9 +82,9 @@ def equicorrelated_cosine(mean: Real, std: Real, correlation: Real) -> Reals:
         >>> print(equicorrelated_cosine(1.0, 2.0, 0.25))
         0.4
     """
-    mean, std = jnp.asarray(mean), jnp.asarray(std)
+    mean, std, correlation = as_floats(mean, std, correlation)
     scale = jnp.hypot(mean, std)  # its square must not under- or overflow
-    return (mean / scale) ** 2 + jnp.asarray(correlation) * (std / scale) ** 2
+    return (mean / scale) ** 2 + correlation * (std / scale) ** 2
 
 
 @checked
@@ -100,15 +101,16 @@ def mean_sign_agreement(mean: Real, std: Real) -> Reals:
         std: s, its standard deviation.
 
     Returns:
-        Array of the shape that mean and std broadcast to, in [0, 1]; NaN where both are 0.
+        Array of the shape that mean and std broadcast to, in [0, 1]; NaN where both are 0, or std
+        is negative.
 
     Example:
         >>> print(mean_sign_agreement(1.0, 1.0))
         0.75
     """
-    mean, std = jnp.broadcast_arrays(jnp.asarray(mean), jnp.asarray(std))
+    mean, std = jnp.broadcast_arrays(*as_floats(mean, std))
     agreement = 0.5 + jnp.arctan2(mean, std) / math.pi
-    return jnp.where((mean == 0) & (std == 0), jnp.nan, agreement)
+    return jnp.where((std > 0) | ((std == 0) & (mean != 0)), agreement, jnp.nan)
 
 
 @checked
@@ -152,7 +154,7 @@ def batch_sign_agreement(
             f"batch_sign_agreement: expected batch_size >= 1, got {batch_size}; without examples "
             "there is no gradient."
         )
-    arrays = (jnp.asarray(value) for value in (mean, std, delta_mean, delta_std))
+    arrays = as_floats(mean, std, delta_mean, delta_std)
     mean, std, delta_mean, delta_std = jnp.broadcast_arrays(*arrays)
     scale = jnp.hypot(delta_mean, delta_std)
     center, spread = math.sqrt(batch_size) * jnp.abs(delta_mean) / scale, delta_std / scale
@@ -198,7 +200,7 @@ def gaussian_unanimity(cosine: Real, n: int) -> Reals:
         [0.25 0.5  1.  ]
     """
     require_signs("gaussian_unanimity", n)
-    cosine = jnp.asarray(cosine)
+    (cosine,) = as_floats(cosine)
     slope, inverse = (jnp.sqrt(a / b) for a, b in ((cosine, 1 - cosine), (1 - cosine, cosine)))
     # in units of the own part where that is the smaller one: the integrand is smooth either way
     steep, unit = jnp.minimum(slope, 1)[..., None], jnp.minimum(inverse, 1)[..., None]
@@ -207,7 +209,9 @@ def gaussian_unanimity(cosine: Real, n: int) -> Reals:
     )
     density = unit * jnp.exp(-((unit * nodes) ** 2) / 2) / math.sqrt(2 * math.pi)
     inside = jnp.sum(lengths * density * ndtr(steep * nodes) ** n, axis=-1)
-    return 2 * (inside + ndtr(-_FAR * unit[..., 0]))
+    # Beyond the last node Phi(b u)^n is no longer 1 where b is small and n large.
+    beyond = ndtr(-_FAR * unit[..., 0]) * ndtr(_FAR * steep[..., 0]) ** n
+    return 2 * (inside + beyond)
 
 
 def _real_line() -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from signdyn.analysis._numbers import power_of_two
 from signdyn.checks import checked
 
 
@@ -69,6 +70,7 @@ def mean_covariance_split(A: Float[Array, "rows param"], *, rank: int = 1) -> Me
             f"mean_covariance_split: expected A [N * rank, D] of at least one example, got "
             f"{A.shape=}, {rank=}; pass the number of rows an example has, 1 for inputs."
         )
+    A = A / power_of_two(jnp.max(jnp.abs(A)))
     rows = A.reshape(-1, rank, A.shape[1])
     mean = jnp.mean(rows, axis=0)
     means = math.sqrt(rows.shape[0]) * mean
@@ -81,9 +83,11 @@ def mean_covariance_split(A: Float[Array, "rows param"], *, rank: int = 1) -> Me
     total = jnp.linalg.norm(sizes)
     means_count = mean_sizes > 10 * jnp.finfo(A.dtype).eps * total
     top_cosine = jnp.linalg.norm(jnp.where(means_count, cosines, 0.0))
-    return MeanCovarianceSplit(
+    top_cosine = jnp.where(sizes[0] > 0, top_cosine, jnp.nan)
+    shares = MeanCovarianceSplit(
         mean_trace_share=(jnp.linalg.norm(mean_sizes) / total) ** 2,
         mean_lambda_max_share=(mean_sizes[0] / sizes[0]) ** 2,
         covariance_lambda_max_share=(covariance_size / sizes[0]) ** 2,
-        top_cosine=jnp.where(sizes[0] > 0, top_cosine, jnp.nan),
+        top_cosine=top_cosine,
     )
+    return MeanCovarianceSplit(*(jnp.minimum(share, 1.0) for share in shares))  # against rounding

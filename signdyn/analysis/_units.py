@@ -24,6 +24,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
+from signdyn.analysis._numbers import power_of_two
 from signdyn.checks import checked
 
 Inputs = Float[Array, "batch *position fan_in"]
@@ -113,15 +114,20 @@ def unit_natural_gradient(
     check_damping(name, damping)
     damping = jnp.asarray(damping, deltas.dtype)
     with jax.default_matmul_precision("highest"):
-        weighted, weights = _scores(inputs, deltas)
-        grad = _gradient(name, inputs, deltas, grad)
+        weighted, weights, scale = _scaled_scores(inputs, deltas, at_least=jnp.sqrt(damping))
+        # The Fisher of the scaled scores is F / scale^2: so is the damping, and the step that is
+        # solved for is scale (F + damping I)^{-1} grad.
+        inverse = 1 / scale
+        damping = damping * inverse * inverse
+        grad = _gradient(name, inputs, deltas, grad) * inverse[None]
         if grad.shape[0] == inputs.shape[2]:
-            return _over_units(lambda u, g: _solve(u, damping, g), weighted, grad.T).T
-        steps = _over_units(
-            lambda u, v, g, g_0: jnp.concatenate(_eliminate(u, v, g, g_0, damping)),
-            *(weighted, weights, grad[:-1].T, grad[-1]),
-        )
-        return steps.T
+            steps = _over_units(_solve, weighted, damping, grad.T)
+        else:
+            steps = _over_units(
+                lambda *own: jnp.concatenate(_eliminate(*own)),
+                *(weighted, weights, grad[:-1].T, grad[-1], damping),
+            )
+        return steps.T * inverse[None]
 
 
 @checked
@@ -149,8 +155,8 @@ def weighted_input_mean(inputs: Inputs, deltas: Deltas) -> Float[Array, "unit fa
         [[2.6]]
     """
     with jax.default_matmul_precision("highest"):
-        scores = _scores(*layer_arrays("weighted_input_mean", inputs, deltas))
-        return jax.vmap(lambda u, v: (v @ u) / (v @ v))(*scores)
+        u, v, _ = _scaled_scores(*layer_arrays("weighted_input_mean", inputs, deltas))
+        return jax.vmap(lambda u, v: (v @ u) / (v @ v))(u, v)
 
 
 @checked
@@ -193,8 +199,8 @@ def unit_bias_factor(
                 f"{name}: expected a gradient with a row for the bias, [fan_in + 1, units], got "
                 f"{grad.shape=} for {inputs.shape[2]} inputs; append d loss / d bias."
             )
-        scores = _scores(inputs, deltas)
-        return _over_units(_bias_factor, *scores, (grad[:-1] / grad[-1:]).T)
+        u, v, _ = _scaled_scores(inputs, deltas)
+        return _over_units(_bias_factor, u, v, (grad[:-1] / grad[-1:]).T)
 
 
 def layer_arrays(
@@ -251,6 +257,17 @@ def _scores(
     units, fan_in = deltas.shape[3], inputs.shape[2]
     weights = jnp.moveaxis(jnp.sum(deltas, axis=2), -1, 0)
     return weighted.reshape(units, -1, fan_in), weights.reshape(units, -1)
+
+
+def _scaled_scores(
+    inputs: Float[Array, "batch position fan_in"],
+    deltas: Float[Array, "batch rank position unit"],
+    at_least: float | Float[Array, ""] = 0.0,
+) -> tuple[Float[Array, "unit score fan_in"], Float[Array, "unit score"], Float[Array, " unit"]]:
+    """Return the scores of deltas / scale, and every unit's scale, which keeps squares in range."""
+    largest = jnp.max(jnp.abs(deltas), axis=(0, 1, 2))
+    scale = power_of_two(jnp.maximum(largest, at_least))
+    return *_scores(inputs, deltas / scale[None, None, None]), scale
 
 
 def _gradient(

@@ -16,6 +16,7 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Float
 
+from signdyn.analysis._numbers import power_of_two
 from signdyn.analysis._units import unit_bias_factor as unit_bias_factor
 from signdyn.analysis._units import unit_natural_gradient as unit_natural_gradient
 from signdyn.analysis._units import weighted_input_mean as weighted_input_mean
@@ -50,7 +51,7 @@ def natural_gradient(
     Returns:
         Array [P], in units of parameter: grad's sign, so an update subtracts it. NaN throughout
         where F + damping I is singular to working precision, that is where its smallest pivot
-        is below sqrt(P) machine epsilons of the largest.
+        is below sqrt(min(rows, P)) machine epsilons of the largest.
 
     Raises:
         ValueError: If shapes disagree, or a Python ``damping`` is negative, or is 0 although A has
@@ -117,9 +118,10 @@ def natural_gradient_pinv(
             Q, R = jnp.linalg.qr(A.T)
             U, singular_values, _ = jnp.linalg.svd(R)
             Vt = (Q @ U).T
-        eigenvalues = singular_values**2
+        inverse = 1 / power_of_two(singular_values[0])
+        eigenvalues = (singular_values * inverse) ** 2  # of F inverse^2
         dropped = eigenvalues <= rcond * eigenvalues[0]  # not "kept >": a NaN is to stay one
-        return Vt.T @ jnp.where(dropped, 0.0, (Vt @ grad) / eigenvalues)
+        return Vt.T @ jnp.where(dropped, 0.0, (Vt @ grad) / eigenvalues * inverse * inverse)
 
 
 class Solution(NamedTuple):

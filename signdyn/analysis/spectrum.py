@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Key
 from signdyn.analysis import _tsqr
 from signdyn.analysis._fisher_spectrum import FisherSpectrum as FisherSpectrum
 from signdyn.analysis._fisher_spectrum import fisher_spectrum as fisher_spectrum
-from signdyn.analysis._lanczos import MatVec, dtype_of, quadrature, ritz_pairs
+from signdyn.analysis._lanczos import MatVec, dtype_of, norm_of_rows, quadrature, ritz_pairs
 from signdyn.checks import checked
 
 
@@ -49,7 +49,8 @@ def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
         NaN throughout if A holds a NaN.
 
     Raises:
-        ValueError: If A has no rows or no columns.
+        ValueError: If A has no rows or no columns, or is of half precision, which no
+            factorization takes.
 
     Example:
         >>> print(spectrum_of_gram(jnp.array([[1.0, 0.0], [0.0, 3.0]])))
@@ -60,6 +61,10 @@ def spectrum_of_gram(A: Float[Array, "rows param"]) -> Float[Array, " param"]:
     rows, params = A.shape
     if rows == 0 or params == 0:
         raise ValueError(f"spectrum_of_gram: expected at least one row and column, got {A.shape=}.")
+    if jnp.finfo(A.dtype).bits < 32:
+        raise ValueError(
+            f"spectrum_of_gram: expected A in float32 or float64, got {A.dtype}; A.astype(float)."
+        )
     with jax.default_matmul_precision("highest"):
         R = jnp.linalg.qr(A if rows >= params else A.T, mode="r")
         return _tsqr.squared_singular_values(R, min(rows, params), params)
@@ -202,7 +207,7 @@ def top_eigenpairs(
         eigenvalues, coefficients = pairs.values[:k], pairs.coefficients[:k]
         eigenvectors = jnp.where(pairs.found[:k, None], coefficients @ pairs.basis, jnp.nan)
         errors = coefficients @ pairs.images - eigenvalues[:, None] * eigenvectors
-    return Eigenpairs(eigenvalues, eigenvectors, jnp.linalg.norm(errors, axis=-1))
+    return Eigenpairs(eigenvalues, eigenvectors, norm_of_rows(errors))
 
 
 class SpectralDensity(NamedTuple):

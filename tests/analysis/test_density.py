@@ -231,3 +231,18 @@ ONE = SpectralDensity(jnp.ones((1, 1)), jnp.ones((1, 1)))
 def test_errors_come_before_any_computation(no_type_check, call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e20, 1e30])
+def test_the_density_of_a_float32_matrix_of_any_scale_is_the_scaled_one(scale):
+    @jax.jit
+    def density(scale):
+        def product(v):
+            return scale * (jnp.array([3.0, 2.0, 1.0], jnp.float32) * v.astype(jnp.float32))
+
+        return spectral_density(product, 3, jax.random.key(0), num_probes=2, num_steps=3)
+
+    plain, scaled = (density(jnp.float32(factor)) for factor in (1.0, scale))
+    assert scaled.nodes.dtype == jnp.float32
+    np.testing.assert_allclose(scaled.nodes / scale, plain.nodes, rtol=1e-5)
+    np.testing.assert_allclose(scaled.weights, plain.weights, atol=1e-5)

@@ -426,3 +426,11 @@ def call_cg(product, grad, **changes):
 def test_errors_come_before_any_computation(no_type_check, call, message):
     with pytest.raises(ValueError, match=message):
         call(*draw(TALL))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e18, 1e30])
+def test_the_pseudo_inverse_of_a_float32_factor_of_any_scale_is_the_scaled_one(scale):
+    A = jnp.array([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1e-5]], jnp.float32)
+    grad = jnp.array([9.0, 8.0, 1.0], jnp.float32)
+    scaled = solve_pinv(A * jnp.float32(scale), grad * jnp.float32(scale), 1e-8)
+    np.testing.assert_allclose(np.float64(scaled) * scale, [1.0, 2.0, 0.0], rtol=1e-5)

@@ -285,6 +285,17 @@ def test_residuals_bound_the_error_and_values_approach_from_below():
         np.testing.assert_allclose(top.residuals, np.linalg.norm(true, axis=1), atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-19, 1e20, 1e30])
+def test_the_top_pairs_of_a_float32_matrix_of_any_scale_are_scaled_ones(scale):
+    F = jnp.diag(jnp.array([3.0, 2.0, 1.0], jnp.float32))
+    product = jax.jit(lambda v: jnp.float32(scale) * (F @ v.astype(jnp.float32)))
+    found = top_eigenpairs(product, 3, 2, jax.random.key(0))
+    assert found.eigenvalues.dtype == jnp.float32
+    np.testing.assert_allclose(found.eigenvalues / scale, [3.0, 2.0], rtol=1e-5)
+    np.testing.assert_allclose(jnp.abs(found.eigenvectors), np.eye(3)[:2], atol=1e-5)
+    assert np.all((found.residuals > 0) & (found.residuals < 1e-5 * scale))
+
+
 def test_the_products_count_is_the_depth():
     calls = []
 
@@ -390,3 +401,9 @@ def test_errors_come_before_any_computation(no_type_check, call, message):
 
 def top(dim, k, *, matvec=lambda v: v, num_iterations=24):
     return top_eigenpairs(matvec, dim, k, jax.random.key(0), num_iterations=num_iterations)
+
+
+def test_half_precision_is_refused_by_name(no_type_check):
+    for dtype in (jnp.float16, jnp.bfloat16):
+        with pytest.raises(ValueError, match=f"spectrum_of_gram: .*float64, got {dtype.__name__}"):
+            spectrum_of_gram(jnp.ones((2, 2), dtype))

@@ -121,3 +121,14 @@ def test_float32_under_jit_and_vmap_keeps_a_small_mean():
 def test_rows_that_are_not_examples_times_rank_are_refused(shape, rank):
     with pytest.raises(ValueError, match=r"mean_covariance_split: expected A \[N \* rank, D\]"):
         mean_covariance_split(jnp.zeros(shape), rank=rank)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e18, 1e30])
+def test_the_scale_changes_nothing_in_float32_and_no_share_exceeds_one(scale):
+    inputs = jnp.float32(draw(5, (9, DIM), 0.3))
+    np.testing.assert_allclose(split(inputs * jnp.float32(scale)), split(inputs), rtol=1e-5)
+    constant = [jnp.full((7, 3), jnp.float32(value * scale)) for value in np.linspace(0.1, 1, 40)]
+    shares = jax.lax.map(mean_covariance_split, jnp.stack(constant))
+    for share in shares:
+        assert np.all((share >= 0) & (share <= 1))
+    np.testing.assert_allclose(shares.mean_trace_share, 1.0, rtol=1e-5)

@@ -24,6 +24,12 @@ bias_conditioning = jax.jit(theory.bias_conditioning, static_argnums=0)
 batch_sign_agreement = jax.jit(theory.batch_sign_agreement, static_argnums=4)
 
 
+@pytest.fixture
+def no_type_check(monkeypatch):
+    """Let any number reach the code, as it does for a user; annotations hold in tests only."""
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
+
+
 # Spectra of data with a mean.
 
 NOISE = {
@@ -466,3 +472,52 @@ def test_closed_forms_hold_in_float32_under_jit_and_vmap_and_strict_promotion():
 def test_impossible_sizes_are_refused(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
+
+
+def test_python_integers_count_as_floats_in_every_closed_form(no_type_check):
+    for function, integers in (
+        (theory.sign_agreement, (0,)),
+        (theory.iid_cosine, (10**6, 3 * 10**6)),
+        (theory.equicorrelated_cosine, (10**6, 3 * 10**6, 1)),
+        (theory.mean_sign_agreement, (10**6, 10**6)),
+        (theory.critical_learning_rate, (4,)),
+    ):
+        result = function(*integers)
+        assert result.dtype == jnp.float64
+        np.testing.assert_array_equal(result, function(*map(float, integers)))
+    for integers in (0, 1), (1, 1):
+        exact = theory.gaussian_unanimity(float(integers[0]), 3)
+        np.testing.assert_array_equal(theory.gaussian_unanimity(integers[0], 3), exact)
+    batch = [theory.batch_sign_agreement(*map(kind, (1, 2, 1, 3)), 64) for kind in (int, float)]
+    np.testing.assert_array_equal(*batch)
+    np.testing.assert_allclose(theory.gaussian_unanimity(0, 3), 0.25)
+    with jax.enable_x64(False):  # where integers have 32 bits
+        np.testing.assert_allclose(theory.bias_conditioning(10**4, 1000, 1), 1e20, rtol=1e-5)
+        spectrum = theory.spiked_covariance(10**6, 400, 100, 1)
+        np.testing.assert_allclose(spectrum.outlier, 1e10, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-11, 1e12, 1e18])
+def test_the_spectrum_with_an_outlier_scales_with_the_features_in_float32(scale):
+    mean, var = jnp.array([1.0, 0.01]), jnp.float32(0.5)  # above the threshold, and below
+    plain = theory.spiked_covariance(100, 400, mean.astype(jnp.float32), var)
+    scaled = theory.spiked_covariance(
+        100, 400, jnp.float32(mean * scale), jnp.float32(var.astype(float) * scale**2)
+    )
+    for name in ("outlier", "bulk_low", "bulk_high"):
+        np.testing.assert_allclose(
+            np.float64(getattr(scaled, name)) / scale**2, getattr(plain, name), rtol=1e-5
+        )
+    np.testing.assert_allclose(scaled.overlap, plain.overlap, rtol=1e-5)
+
+
+def test_a_negative_standard_deviation_is_undefined():
+    result = theory.mean_sign_agreement(jnp.array([1.0, 1.0, 0.0]), jnp.array([-1.0, 1.0, -1.0]))
+    np.testing.assert_array_equal(result, [np.nan, 0.75, np.nan])
+
+
+def test_unanimity_of_hundreds_of_independent_numbers_has_no_floor(no_type_check):
+    n = np.int64(150)
+    expected = 2.0**-149
+    np.testing.assert_allclose(theory.gaussian_unanimity(0.0, n), expected, rtol=1e-12)
+    assert theory.null_unanimity(n) == expected

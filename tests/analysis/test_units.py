@@ -264,3 +264,29 @@ def test_errors_come_before_any_computation(no_type_check, inputs, deltas, grad,
 def test_a_bias_factor_needs_a_bias():
     with pytest.raises(ValueError, match="unit_bias_factor: expected a gradient with a row"):
         unit_bias_factor(jnp.ones((3, 2)), jnp.ones((3, 1)), jnp.ones((2, 1)))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-19, 1e-17, 1e20, 1e30])
+@pytest.mark.parametrize("sharing", [False, True])
+def test_deltas_of_any_scale_give_float32_the_scaled_step(scale, sharing):
+    inputs, deltas = draw_shared(11) if sharing else draw(11)
+    inputs, deltas = jnp.float32(inputs), jnp.float32(deltas)
+    small = deltas * jnp.float32(scale)
+    grad = jnp.ones((inputs.shape[-1] + 1, deltas.shape[-1]), jnp.float32)
+    plain = step(inputs, deltas, grad)
+    # F grows by scale^2, the gradient by scale.
+    result = np.float64(step(inputs, small, grad * jnp.float32(scale))) * scale
+    np.testing.assert_allclose(result, plain, atol=1e-4 * np.max(np.abs(plain)))
+    for function in (mean_q, lambda a, d: bias_factor(a, d, grad)):
+        expected = function(inputs, deltas)
+        np.testing.assert_allclose(
+            function(inputs, small), expected, atol=1e-4 * np.max(np.abs(expected))
+        )
+
+
+def test_a_damping_far_above_the_fisher_divides_the_gradient():
+    inputs, deltas = (jnp.float32(part) for part in draw(12))
+    grad = jnp.ones((inputs.shape[-1] + 1, deltas.shape[-1]), jnp.float32)
+    for scale in (1e-30, 1e-19):
+        result = damped_step(inputs, deltas * jnp.float32(scale), grad, jnp.float32(4.0))
+        np.testing.assert_array_equal(result, grad / 4)
