@@ -86,7 +86,9 @@ def _by_bisection(gram: Float[Array, "row row"]) -> Float[Array, " row"]:
             return now, count + (now < 0.0)
 
         first = guarded(diagonal[0] - sigma**2)
-        return lax.fori_loop(1, size, eliminate, (first, (first < 0.0).astype(jnp.int32)))[1]
+        counted = first, (first < 0.0).astype(jnp.int32)
+        # A loop's body is traced even if it never runs, and of one row there is nothing to index.
+        return (lax.fori_loop(1, size, eliminate, counted) if size > 1 else counted)[1]
 
     def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds

@@ -156,3 +156,14 @@ def test_the_generic_methods_take_over_where_only_they_fit():
     assert by_layers["pairs"].peak_bytes < by_layers["gram"].peak_bytes
     assert chosen(params, x, chunk=1, max_bytes=by_layers["pairs"].peak_bytes).method == "pairs"
     assert chosen(params, x, chunk=1, max_bytes=by_layers["pairs"].peak_bytes - 1).method == "tall"
+
+
+@pytest.mark.parametrize("inputs", [[[3.0, 4.0]], [[2.0]], [[1.0], [3.0]]])
+def test_a_single_row_or_a_single_parameter_has_its_one_eigenvalue(inputs):
+    x = jnp.array(inputs, jnp.float32)
+    params = {"kernel": jnp.ones((x.shape[1], 1), jnp.float32)}
+    dense = Tapped(lambda params, x, tap: tap("", x, x @ params["kernel"]))
+    spectrum = fisher_spectrum(dense, gaussian(), params, x)
+    assert spectrum.method in ("pairs", "gram")
+    expected = np.linalg.eigvalsh(x.T @ x / len(x))[::-1]
+    np.testing.assert_allclose(spectrum.eigenvalues, expected, atol=1e-6 * expected[0])
