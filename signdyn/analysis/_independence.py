@@ -39,10 +39,11 @@ def check_independent(name: str, apply_fn: ApplyFn, params: Params, x: Array) ->
     """Raise unless the outputs of each example depend on that example alone.
 
     ``apply_fn`` is traced, not run, on a batch of a prime number of examples; an equation that the
-    outputs need, and that reduces, sorts, convolves, slices or compares along that dimension,
-    mixes examples. Of a loop over ``x`` the body is judged, of a ``while_loop`` not the condition,
-    so that ``jax.vmap`` of one is accepted. The check would rather refuse than overlook: examples
-    picked by index (``h[jnp.arange(n), last]``) are refused, ``jnp.take_along_axis`` is not.
+    outputs need, and that reduces, sorts, convolves, slices, compares, or multiplies or solves by a
+    matrix along that dimension, mixes examples. Of a loop over ``x`` the body is judged, of a
+    ``while_loop`` not the condition, so that ``jax.vmap`` of one is accepted. The check would
+    rather refuse than overlook: examples picked by index (``h[jnp.arange(n), last]``) are refused,
+    ``jnp.take_along_axis`` is not.
     A reshape that scatters an example over others is found only if it splits and joins no
     batch axis on its way.
 
@@ -172,7 +173,12 @@ def _judge(
                 return outs, found
             outs = [a or b for a, b in zip(outs, more, strict=True)]
         return outs, None
-    if kind == "optimization_barrier":
+    if kind == "custom_linear_solve":  # (constants of matvec, vecmat, solve, its transpose, b)
+        *before, own, after = eqn.params["const_lengths"]
+        start = sum(before)
+        given = [*flags[start : start + own], *flags[start + own + after :]]
+        return _walk(eqn.params["jaxprs"].solve.jaxpr, given, used, size, layer)
+    if kind in ("optimization_barrier", "device_put"):
         return flags, None
     deed = _deed(eqn, flags, size)
     found = None if deed is None else Mixing(_where(eqn, layer), kind, deed)
@@ -239,7 +245,20 @@ def _mixes_along(eqn: Any, flags: Sequence[bool], size: int) -> bool:
     """Return whether an equation that keeps the batch axis moves values along it."""
     kind, params = eqn.primitive.name, eqn.params
     shape = eqn.invars[0].aval.shape
-    axes = {axis for axis, dim in enumerate(shape) if dim % size == 0 and dim > 0}
+    axes = _batch_axes(shape, size)
+    if kind == "dot_general":
+        return any(
+            reads and not _batch_axes(v.aval.shape, size).isdisjoint(contracted)
+            for v, reads, contracted in zip(
+                eqn.invars, flags, params["dimension_numbers"][0], strict=True
+            )
+        )
+    if kind in ("triangular_solve", "tridiagonal_solve"):
+        shape = eqn.outvars[0].aval.shape
+        along = len(shape) - (2 if params.get("left_side", True) else 1)
+        return along in _batch_axes(shape, size)
+    if kind == "pad":
+        return any(params["padding_config"][axis] != (0, 0, 0) for axis in axes)
     if kind in SORTING:
         along = params[SORTING[kind]]
         return not axes.isdisjoint([along] if isinstance(along, int) else along)
@@ -263,6 +282,11 @@ def _mixes_along(eqn: Any, flags: Sequence[bool], size: int) -> bool:
     if kind == "reshape":
         return _scrambles(shape, eqn.outvars[0].aval.shape, size)
     return False
+
+
+def _batch_axes(shape: Sequence[int], size: int) -> set[int]:
+    """Return the axes of a shape along which examples lie."""
+    return {axis for axis, dim in enumerate(shape) if dim % size == 0 and dim > 0}
 
 
 def _scrambles(old: Sequence[int], new: Sequence[int], size: int) -> bool:

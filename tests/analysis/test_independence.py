@@ -95,6 +95,16 @@ INDEPENDENT = {
     "solve, an example a matrix": lambda w, x: jnp.linalg.solve(
         w[None] + x[:, :, None] ** 2, x[..., None]
     )[..., 0],
+    "triangular solve, an example a column": lambda w, x: (
+        jax.scipy.linalg.solve_triangular(3 * jnp.eye(4) + w, x.T).T
+    ),
+    "conjugate gradients, each example its own": lambda w, x: jax.vmap(
+        lambda row: jax.scipy.sparse.linalg.cg(lambda v: 9 * v + (w + w.T) @ v, row)[0]
+    )(x),
+    "factorizations, each of an example": lambda w, x: jax.vmap(
+        lambda row: jnp.linalg.qr(jnp.outer(row, row) + w)[1]
+    )(x),
+    "padded features": lambda w, x: jnp.pad(x, ((0, 0), (1, 0)))[:, :-1],
     "hypernetwork": lambda w, x: jax.vmap(lambda r: conv(r[None], r[None, None, :3])[0])(x),
     "unused batch mean": lambda w, x: jax.jit(lambda x, unused: x @ w)(x, jnp.mean(x, axis=0)),
     "recorded batch mean": lambda w, x: jax.jit(lambda x: (x @ w, jnp.mean(x, 0)))(x)[0],
@@ -109,6 +119,17 @@ MIXING = {
     ),
     "softmax over the batch": lambda w, x: jax.nn.softmax(x @ w, axis=0),
     "Gram matrix of features": lambda w, x: x @ (x.T @ x),
+    "centered by a matrix": lambda w, x: x @ w - jnp.full((len(x), len(x)), 1 / len(x)) @ (x @ w),
+    "cumulated by a matrix": lambda w, x: jnp.tril(jnp.ones((len(x), len(x)))) @ x,
+    "a matrix from the right": lambda w, x: (x.T @ jnp.tril(jnp.ones((len(x), len(x))))).T,
+    "solve over examples": lambda w, x: jnp.linalg.solve(jnp.eye(len(x)) + 1, x),
+    "triangular solve over examples": lambda w, x: jax.scipy.linalg.solve_triangular(
+        jnp.tril(jnp.ones((len(x), len(x)))), x, lower=True
+    ),
+    "tridiagonal solve over examples": lambda w, x: jax.lax.linalg.tridiagonal_solve(
+        jnp.ones(len(x)).at[0].set(0.0), jnp.full(len(x), 9.0), jnp.ones(len(x)).at[-1].set(0.0), x
+    ),
+    "shifted by padding": lambda w, x: jax.lax.pad(x, 0.0, ((1, -1, 0), (0, 0, 0))),
     "nearest neighbor": lambda w, x: jnp.max(x @ x.T, axis=1, keepdims=True) * x,
     "distances": lambda w, x: jnp.sum(jnp.abs(x[:, None] - x[None]), axis=1),
     "attention over examples": lambda w, x: jax.nn.softmax(x @ x.T) @ x,
