@@ -243,8 +243,9 @@ def kfac_factored_natural_gradient(
     factors = kfac_factors(inputs, deltas, bias=grad.shape[0] == inputs.shape[2] + 1)
     A, G = _damped(factors, damping)
     # Right-hand sides are fewer than columns: solving is cheaper than inverting.
-    half = cho_solve((_cholesky(A), True), grad.astype(A.dtype))
-    return cho_solve((_cholesky(G), True), half.T).T
+    (L_A, one_A), (L_G, one_G) = _cholesky(A), _cholesky(G)
+    half = cho_solve((L_A, True), grad.astype(A.dtype) * (one_A * one_G))
+    return cho_solve((L_G, True), half.T).T
 
 
 def _damped(factors: KfacFactors, damping: float | Array) -> KfacFactors:
@@ -257,14 +258,22 @@ def _damped(factors: KfacFactors, damping: float | Array) -> KfacFactors:
     )
 
 
-def _cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+def _cholesky(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
+    """Return the Cholesky factor, and 1, or NaN where the matrix is singular to working precision.
+
+    That is where elimination has left of some diagonal entry no more than rounding leaves: a few
+    epsilons of it. Units of measurement do not matter, as each entry is compared with itself.
+    """
+    L = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+    least = (8.0 + len(matrix) ** 0.5) * jnp.finfo(matrix.dtype).eps
+    regular = jnp.all(jnp.diag(L) ** 2 > least * jnp.diag(matrix))
+    return L, jnp.where(regular, jnp.ones((), matrix.dtype), jnp.nan)
 
 
 def _inverse(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """Return the inverse by the Cholesky factor, NaN if there is none."""
-    identity = jnp.eye(len(matrix), dtype=matrix.dtype)
-    half = solve_triangular(_cholesky(matrix), identity, lower=True)
+    L, one = _cholesky(matrix)
+    half = solve_triangular(L, one * jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
     with jax.default_matmul_precision("highest"):
         return half.T @ half
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from signdyn.analysis.kfac import (
+    kfac_factored_inverses,
     kfac_factored_natural_gradient,
     kfac_factors,
     kfac_natural_gradient,
@@ -252,3 +253,30 @@ def test_the_factored_step_in_float32_is_right_to_1e5_at_a_damping_of_a_hundredt
         result = step_factored(*single, jnp.float32(0.01))
     assert result.dtype == jnp.float32
     np.testing.assert_allclose(result, expected, atol=1e-5 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("num_inputs", [3, 30])
+def test_a_float32_input_that_is_a_sum_of_others_leaves_the_undamped_factored_step_undefined(
+    num_inputs,
+):
+    function = jax.jit(kfac_factored_inverses)
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        inputs = random.normal(size=(50, num_inputs)) * 10 ** random.uniform(-2, 2, num_inputs)
+        inputs = np.c_[inputs, inputs[:, :1] + inputs[:, 1:2]].astype(np.float32)
+        deltas = jnp.float32(random.normal(size=(50, 1)))
+        grad = jnp.ones((num_inputs + 2, 1), jnp.float32)
+        assert np.all(np.isnan(step_factored(inputs, deltas, grad, jnp.float32(0.0))))
+        inverses = function(factors(inputs, deltas), damping=jnp.float32(0.0))
+        assert np.all(np.isnan(inverses.inputs))
+        assert np.all(np.isfinite(inverses.deltas))
+
+
+def test_inputs_of_different_units_of_measurement_are_not_singular_nor_is_a_damped_factor():
+    inputs, deltas, grad = (jnp.float32(part) for part in draw(15, 40))
+    units = jnp.array([1e-5, 1.0, 1e5], jnp.float32)
+    assert np.all(np.isfinite(step_factored(inputs * units, deltas, grad, jnp.float32(0.0))))
+    # Fewer examples than inputs: all but two directions have the damping alone.
+    wide = jnp.float32(np.random.default_rng(16).normal(size=(2, 1, 300)))
+    damped = step_factored(wide, deltas[:2], jnp.ones((301, UNITS), jnp.float32), jnp.float32(1e-8))
+    assert np.all(np.isfinite(damped))
