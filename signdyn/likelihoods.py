@@ -270,14 +270,18 @@ def _categorical_mask(outputs: Array, labels: Array) -> Bool[Array, "batch outpu
             f"{outputs.shape=}, got {labels.shape=}, {labels.dtype=}; "
             "pass class numbers, for one-hot rows labels.argmax(-1)."
         )
+    # A narrow dtype may not hold all classes: their numbers would wrap around in it.
+    labels = labels if labels.dtype.itemsize >= 4 else labels.astype(jnp.int32)
     return labels[:, None] == jnp.arange(outputs.shape[1], dtype=labels.dtype)[None]
 
 
 def _bernoulli_nll(outputs: Array, labels: Array) -> Float[Array, " batch"]:
     logits, labels = _bernoulli_pair(outputs, labels)
     # Both terms by softplus: softplus(f) - y f would cancel for a logit that is large and right.
-    nll = labels * jax.nn.softplus(-logits) + (1.0 - labels) * jax.nn.softplus(logits)
-    return jnp.where((labels >= 0.0) & (labels <= 1.0), nll, jnp.nan)
+    # What has no weight counts for nothing, also where it is infinite.
+    if_one = jnp.where(labels == 0.0, 0.0, labels * jax.nn.softplus(-logits))
+    if_zero = jnp.where(labels == 1.0, 0.0, (1.0 - labels) * jax.nn.softplus(logits))
+    return jnp.where((labels >= 0.0) & (labels <= 1.0), if_one + if_zero, jnp.nan)
 
 
 def _bernoulli_fisher_factor(outputs: Array) -> Float[Array, "batch 1 1"]:

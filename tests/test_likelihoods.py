@@ -336,3 +336,20 @@ def test_an_output_fisher_factor_that_is_not_a_matrix_an_example_is_refused(shap
     with pytest.raises(ValueError, match=r"mine: expected fisher_factor to .* \[3, 1, R\]"):
         output_fisher_factor(with_factor(lambda f: jnp.ones(shape)), outputs)
     assert output_fisher_factor(bernoulli(), outputs).shape == (3, 1, 1)
+
+
+@pytest.mark.parametrize(("dtype", "label"), [(jnp.int8, -100), (jnp.uint8, 5), (jnp.int8, 5)])
+def test_labels_of_a_narrow_dtype_mean_the_class_that_they_say(dtype, label):
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 300)))
+    wide, narrow = jnp.array([label]), jnp.array([label], dtype)
+    for function in (categorical().nll, categorical().correct):
+        np.testing.assert_array_equal(function(logits, narrow), function(logits, wide))
+
+
+def test_an_infinite_logit_costs_nothing_where_it_is_right_and_all_where_it_is_wrong():
+    logits, labels = (
+        jnp.array([np.inf, -np.inf, np.inf, -np.inf, np.nan]),
+        jnp.array([1, 0, 0, 1, 1]),
+    )
+    expected = [0.0, 0.0, np.inf, np.inf, np.nan]
+    np.testing.assert_array_equal(bernoulli().nll(logits, labels), expected)
