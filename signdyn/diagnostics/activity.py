@@ -68,7 +68,8 @@ def c_value(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
     directions = a / jnp.where(has_direction, norm, 1.0)
     count = jnp.count_nonzero(has_direction).astype(a.dtype)
     of_pairs = jnp.sum(jnp.sum(directions, axis=0) ** 2) - count
-    return jnp.where(count > 1, of_pairs / (count * (count - 1)), jnp.nan)
+    cosine = jnp.minimum(of_pairs / (count * (count - 1)), 1.0)  # against rounding
+    return jnp.where(count > 1, cosine, jnp.nan)
 
 
 @checked
@@ -87,7 +88,8 @@ def q_value(activations: Float[Array, "example unit"]) -> Float[Array, ""]:
         >>> print(q_value(jnp.array([[1.0, 3.0], [1.0, 1.0]])))  # 12 / 4
         3.0
     """
-    return jnp.mean(activations.astype(_result_dtype(activations)) ** 2)
+    a, exponent = _near_one(activations.astype(_result_dtype(activations)))
+    return jnp.ldexp(jnp.mean(a**2), 2 * exponent)
 
 
 @checked
@@ -120,8 +122,15 @@ def bias_shift(
         [ 1. -2.]
     """
     dtype = _result_dtype(inputs, kernel_updates)
-    mean = jnp.mean(inputs.astype(dtype), axis=0)
+    a, exponent = _near_one(inputs.astype(dtype))
+    mean = jnp.ldexp(jnp.mean(a, axis=0), exponent)
     return jnp.matmul(mean, kernel_updates.astype(dtype), precision="highest")
+
+
+def _near_one(a: Array) -> tuple[Array, Array]:
+    """Return a / 2^exponent, none above 1, and the exponent: exact, and safe to square and sum."""
+    exponent = jnp.frexp(jnp.max(jnp.abs(a), initial=0.0))[1]
+    return jnp.ldexp(a, -exponent), exponent
 
 
 def _result_dtype(*arrays: Array) -> jnp.dtype:

@@ -151,8 +151,11 @@ def gradient_confusion(grads: Params) -> Float[Array, ""]:
         >>> print(gradient_confusion(jnp.array([[1.0, 2.0], [2.0, -4.0], [1.0, 0.0]])))  # 2 - 8
         6.0
     """
-    scaled, scale = _scaled(_matrix("gradient_confusion", grads), None)
-    return jnp.squeeze(scale) * (jnp.squeeze(scale) * _confusion(_gram(scaled)))
+    # Each example by its own scale: another's, much larger, would drown it. The larger factor of
+    # two first, as a product on the way must not be out of range if the result is not.
+    scaled, scale = _scaled(_matrix("gradient_confusion", grads), 1)
+    gram = jnp.minimum(scale, scale.T) * (jnp.maximum(scale, scale.T) * _gram(scaled))
+    return _confusion(gram)
 
 
 def gradient_confusion_from_gram(gram: Float[Array, "example example"]) -> Float[Array, ""]:

@@ -16,10 +16,13 @@ May import: types.
 """
 
 import math
+import operator
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from signdyn.checks import checked
@@ -110,7 +113,7 @@ def pair_sign_agreement(kernel_grad: Float[Array, "fan_in unit"]) -> Float[Array
         >>> print(pair_sign_agreement(jnp.array([[3.0, 1.0], [1.0, 0.0], [2.0, 0.0], [-1.0, 0.0]])))
         [0.5 nan]
     """
-    positive, negative = _sign_counts(kernel_grad, axis=0)
+    positive, negative = _sign_counts(kernel_grad, (0,))
     total = positive + negative
     equal = positive * (positive - 1) + negative * (negative - 1)
     return equal / (total * (total - 1))
@@ -172,7 +175,7 @@ def mean_example_sign_coherence(
     """
     coherence = _coherence(inputs, axis=1)
     has_sign = (jnp.abs(deltas) > 0).astype(coherence.dtype)
-    often = jnp.where(jnp.isnan(coherence), 0.0, _sum_of_signs(has_sign, 1))
+    often = jnp.where(jnp.isnan(coherence), 0.0, _sum_of_signs(has_sign, (1,)))
     return jnp.sum(jnp.where(often > 0, often * coherence, 0.0)) / jnp.sum(often)
 
 
@@ -255,7 +258,7 @@ def sign_flips(before: Params, after: Params) -> Float[Array, ""]:
 
 @checked
 def negative_fraction(
-    weights: Float[Array, "..."], *, axis: int | Sequence[int] | None = None
+    weights: Float[Array, "..."], *, axis: SupportsIndex | Sequence[int] | None = None
 ) -> Float[Array, "..."]:
     """Return the share of entries below zero, among all entries, zeros included.
 
@@ -268,18 +271,21 @@ def negative_fraction(
     Returns:
         Array of the remaining shape in [0, 1], NaN where there is no entry.
 
+    Raises:
+        ValueError: If the array has no such axis, or one is named twice.
+
     Example:
         >>> print(negative_fraction(jnp.array([-1.0, 0.0, 2.0, 3.0])))
         0.25
     """
-    negative = _sign_counts(weights, axis)[1]
-    reduced = range(weights.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    return negative / math.prod(weights.shape[i] for i in reduced)
+    axes = _axes("negative_fraction", weights, axis)
+    negative = _sign_counts(weights, axes)[1]
+    return negative / float(math.prod(weights.shape[place] for place in axes))
 
 
 @checked
 def positive_fraction(
-    deltas: Float[Array, "..."], *, axis: int | Sequence[int] | None = None
+    deltas: Float[Array, "..."], *, axis: SupportsIndex | Sequence[int] | None = None
 ) -> Float[Array, "..."]:
     """Return the share of positive entries among the nonzero ones.
 
@@ -294,17 +300,20 @@ def positive_fraction(
     Returns:
         Array of the remaining shape in [0, 1], NaN where no entry is nonzero.
 
+    Raises:
+        ValueError: If the array has no such axis, or one is named twice.
+
     Example:
         >>> print(positive_fraction(jnp.array([-1.0, 0.0, 2.0])))
         0.5
     """
-    positive, negative = _sign_counts(deltas, axis)
+    positive, negative = _sign_counts(deltas, _axes("positive_fraction", deltas, axis))
     return positive / (positive + negative)
 
 
 @checked
 def share(
-    indicators: Float[Array, "*shape"], axis: int | Sequence[int] | None = None
+    indicators: Float[Array, "*shape"], axis: SupportsIndex | Sequence[int] | None = None
 ) -> Float[Array, "*rest"]:
     """Return the share of ones among entries that are 1, 0, or NaN where undefined.
 
@@ -318,11 +327,14 @@ def share(
     Returns:
         Array of the axes that are left, in [0, 1], NaN where nothing is defined.
 
+    Raises:
+        ValueError: If the array has no such axis, or one is named twice.
+
     Example:
         >>> print(share(jnp.array([1.0, 0.0, jnp.nan, 1.0, 1.0])))
         0.75
     """
-    return 1.0 - jnp.nanmean(1.0 - indicators, axis=axis)
+    return 1.0 - jnp.nanmean(1.0 - indicators, axis=_axes("share", indicators, axis))
 
 
 @checked
@@ -361,63 +373,72 @@ def _result_dtype(arrays: Sequence[Array]) -> jnp.dtype:
 
 
 def _coherence(x: Array, axis: int) -> Array:
-    positive, negative = _sign_counts(x, axis)
+    positive, negative = _sign_counts(x, (axis,))
     return jnp.abs(positive - negative) / (positive + negative)  # 0/0, that is NaN, without signs
 
 
 def _unanimity(x: Array, axis: int) -> Array:
-    positive, negative = _sign_counts(x, axis)
+    positive, negative = _sign_counts(x, (axis,))
     unanimous = (jnp.minimum(positive, negative) == 0).astype(positive.dtype)
     return jnp.where(positive + negative > 0, unanimous, jnp.nan)
 
 
-def _sign_counts(x: Array, axis: int | Sequence[int] | None) -> tuple[Array, Array]:
+def _axes(name: str, x: Array, axis: SupportsIndex | Sequence[int] | None) -> tuple[int, ...]:
+    """Return the axes that are meant, counted from the first, or raise in the caller's name."""
+    try:
+        if axis is None:
+            return tuple(range(x.ndim))
+        wanted = axis if isinstance(axis, Sequence) else operator.index(axis)
+        return np.lib.array_utils.normalize_axis_tuple(wanted, x.ndim)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}: expected axis to be None, or different ones of the {x.ndim} axes of an array "
+            f"of shape {x.shape}, got {axis=}."
+        ) from None
+
+
+def _sign_counts(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     """Return how many entries are positive and how many negative; NaN where one is NaN."""
-    return _counts_of_signs(jnp.sign(x.astype(_result_dtype([x]))), axis)
+    return _counts_of_signs(jnp.sign(x.astype(_result_dtype([x]))), axes)
 
 
 DIGIT = 4096
 """Two counts below it fit one float32: the first plus `DIGIT` times the second, exactly."""
 
 
-def _counts_of_signs(sign: Array, axis: int | Sequence[int] | None) -> tuple[Array, Array]:
+def _counts_of_signs(sign: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     """Return how many of some signs are 1 and how many -1 over the axes; NaN where one is NaN."""
-    axes = _axes(sign, axis)
     num_signs = math.prod(sign.shape[place] for place in axes)
-    if 1 < len(axes) == sign.ndim and num_signs <= MOST_IN_FLOAT32:
+    if num_signs > MOST_IN_FLOAT32:  # each on its own: float32 holds few, however many are others
+        return _count(sign > 0, sign, axes), _count(sign < 0, sign, axes)
+    if 1 < len(axes) == sign.ndim:
         # not along all axes at once, which XLA for CPU is slow at
         positive, negative = _counts_of_signs(sign, axes[:-1])
         return jnp.sum(positive), jnp.sum(negative)
     if num_signs < DIGIT:  # one sum for both
-        digits = _sum_of_signs(jnp.where(sign < 0, DIGIT, sign), axis)
+        digits = _sum_of_signs(jnp.where(sign < 0, DIGIT, sign), axes)
         negative = jnp.floor(digits / DIGIT)
         return digits - DIGIT * negative, negative
-    balance, total = _sum_of_signs(sign, axis), _sum_of_signs(jnp.abs(sign), axis)
+    balance, total = _sum_of_signs(sign, axes), _sum_of_signs(jnp.abs(sign), axes)
     return (total + balance) / 2, (total - balance) / 2
 
 
-def _axes(x: Array, axis: int | Sequence[int] | None) -> tuple[int, ...]:
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
-    return tuple(place % x.ndim for place in axes)
+def _count(counted: Array, sign: Array, axes: tuple[int, ...]) -> Array:
+    """Return how many are to be counted, rounded once from an integer; NaN where a sign is."""
+    count = jnp.sum(counted, axis=axes, dtype=jnp.int32).astype(sign.dtype)
+    return jnp.where(jnp.any(jnp.isnan(sign), axis=axes), jnp.nan, count)
 
 
 MOST_IN_FLOAT32 = 2**24
 """So many ones can be added in float32, in any order, without rounding."""
 
 
-def _sum_of_signs(signs: Array, axis: int | Sequence[int] | None) -> Array:
-    """Return the exact sum of entries -1, 0 and 1 over the axes; NaN where one is NaN."""
-    axes = _axes(signs, axis)
-    count = math.prod(signs.shape[place] for place in axes)
-    if count > MOST_IN_FLOAT32:
-        undefined = jnp.any(jnp.isnan(signs), axis=axes)
-        total = jnp.sum(jnp.where(jnp.isnan(signs), 0, signs).astype(jnp.int32), axis=axes)
-        return jnp.where(undefined, jnp.nan, total.astype(signs.dtype))
+def _sum_of_signs(signs: Array, axes: tuple[int, ...]) -> Array:
+    """Return the sum of up to `MOST_IN_FLOAT32` entries -1, 0 and 1, exact; NaN where one is."""
     # By products with ones: XLA for CPU is several times slower at sums of so few entries. And
     # not along all axes at once, which it is slower at still.
-    *first, _ = axes or (0,)
-    if first and len(axes) == signs.ndim:
-        return jnp.sum(_sum_of_signs(signs, first))
+    if 1 < len(axes) == signs.ndim:
+        return jnp.sum(_sum_of_signs(signs, axes[:-1]))
     ones = jnp.ones([signs.shape[place] for place in axes], signs.dtype)
     contracted = (axes, tuple(range(len(axes))))
     return jax.lax.dot_general(signs, ones, (contracted, ((), ())), precision="highest")
@@ -444,6 +465,7 @@ def _agreement_counts(name: str, a: Params, b: Params) -> tuple[Array, Array]:
     dtype = _result_dtype([leaf for pair in pairs for leaf in pair])
     equal = opposite = jnp.zeros((), dtype)
     for x, y in pairs:
-        same, other = _counts_of_signs((jnp.sign(x) * jnp.sign(y)).astype(dtype), None)
+        sign = (jnp.sign(x) * jnp.sign(y)).astype(dtype)
+        same, other = _counts_of_signs(sign, tuple(range(sign.ndim)))
         equal, opposite = equal + same, opposite + other
     return equal, opposite

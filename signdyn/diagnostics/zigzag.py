@@ -159,7 +159,7 @@ def turning_cosine(a: Params, b: Params) -> Float[Array, ""]:
         Scalar in [-1, 1], NaN if either is all zero or not finite.
 
     Raises:
-        ValueError: If structures or shapes differ.
+        ValueError: If structures or shapes differ, or there is no array.
 
     Example:
         >>> print(turning_cosine(jnp.array([1.0, 0.0]), jnp.array([-2.0, 0.0])))
@@ -171,6 +171,10 @@ def turning_cosine(a: Params, b: Params) -> Float[Array, ""]:
             "turning_cosine: expected two arrays or pytrees of equal structure and shapes, got "
             f"{jax.tree.map(jnp.shape, a)} and {jax.tree.map(jnp.shape, b)}; pass two updates of "
             "the same parameters."
+        )
+    if not leaves_a:
+        raise ValueError(
+            f"turning_cosine: expected two updates of parameters, got no array in {a}."
         )
     dtype = _result_dtype((a, b))
     pairs = [

@@ -173,3 +173,18 @@ def test_bias_shift_holds_in_float32():
 def test_bias_shift_refuses_another_fan_in():
     with pytest.raises(ValueError, match=r"bias_shift: .*kernel_updates.*fan_in = 3.*\[4,2\]"):
         activity.bias_shift(jnp.ones((5, 3)), jnp.ones((4, 2)))
+
+
+def test_means_do_not_leave_the_range_of_float32_where_sums_would():
+    for scale in (1e18, 1e-18):
+        a = jnp.full((1000, 1), scale, jnp.float32)
+        np.testing.assert_allclose(np.float64(q_value(a)), scale**2, rtol=1e-5)
+    a = jnp.full((1000, 1), 1e37, jnp.float32)
+    one = jnp.ones((1, 1), jnp.float32)
+    np.testing.assert_allclose(activity.bias_shift(a, one), 1e37, rtol=1e-5)
+
+
+def test_no_rounding_takes_a_c_value_above_one():
+    for seed in range(20):
+        row = jnp.float32(np.random.default_rng(seed).normal(size=(1, 7)))
+        assert 1 - 1e-5 < c_value(jnp.tile(row, (5, 1))) <= 1

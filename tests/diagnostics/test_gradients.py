@@ -352,3 +352,10 @@ def test_what_is_not_per_example_gradients_is_refused(name, grads, message):
 def test_a_gram_matrix_that_is_not_square_is_refused(name):
     with pytest.raises(ValueError, match=rf"{name}_from_gram: expected.*\(2, 3\).*without"):
         getattr(gradients, f"{name}_from_gram")(jnp.zeros((2, 3)))
+
+
+def test_confusion_of_small_gradients_is_seen_beside_a_large_one():
+    g = jnp.array([[1e25, 0.0], [0.0, 1.0], [0.0, -1.0]], jnp.float32)
+    assert call("gradient_confusion", g) == 1.0
+    g = jnp.array([[1e30, 0.0], [-1e-30, 0.0]], jnp.float32)
+    assert call("gradient_confusion", g) == pytest.approx(1.0, rel=1e-6)

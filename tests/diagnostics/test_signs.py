@@ -358,3 +358,30 @@ def test_counts_too_large_for_float32_are_counted_in_integers(monkeypatch):
     np.testing.assert_array_equal(signs.positive_fraction(weights), expected[1])
     weights = weights.at[0, 0].set(jnp.nan)
     np.testing.assert_array_equal(np.isnan(signs.sign_coherence(weights)), [True, False, False])
+
+
+@pytest.mark.parametrize("axis", [2, -3, (0, 0), (0, -2), 1.5])
+@pytest.mark.parametrize("name", ["positive_fraction", "negative_fraction", "share"])
+def test_axes_that_are_not_there_or_there_twice_are_refused(name, axis, without_shape_checks):
+    with pytest.raises(ValueError, match=rf"{name}: expected axis .*\(7, 11\), got axis="):
+        getattr(signs, name)(jnp.ones((7, 11)), axis=axis)
+
+
+def test_axes_may_be_numpys_integers_and_a_scalar_has_none():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(7, 11)))
+    for function in (signs.positive_fraction, signs.negative_fraction):
+        np.testing.assert_array_equal(function(x, axis=np.int64(1)), function(x, axis=1))
+        with pytest.raises(ValueError, match="0 axes"):
+            function(jnp.array(1.0), axis=0)
+    assert signs.negative_fraction(jnp.array(-1.0)) == 1.0
+
+
+def test_one_negative_among_more_than_float32_counts_is_seen():
+    @jax.jit  # the entries are never stored
+    def measured():
+        entries = jnp.where(jnp.arange(2**26) == 5, jnp.float32(-1), jnp.float32(1))
+        return signs.sign_unanimity(entries[:, None]), signs.negative_fraction(entries)
+
+    unanimity, fraction = measured()
+    assert unanimity == 0.0
+    assert fraction == 2.0**-26

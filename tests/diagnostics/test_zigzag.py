@@ -283,3 +283,8 @@ def test_positions_on_the_floor_are_no_crossings():
     assert np.isnan(valley_crossing(np.zeros(4)))
     assert np.isnan(valley_crossing(np.ones(1)))
     assert np.isnan(valley_crossing(np.array([1.0, 2.0, np.nan])))
+
+
+def test_a_turn_between_no_parameters_is_refused():
+    with pytest.raises(ValueError, match=r"turning_cosine: expected .*no array in \{\}"):
+        zigzag.turning_cosine({}, {})
