@@ -176,7 +176,7 @@ def make_optimizer(
         frame: In `FRAMES`; "raw" needs the keyword ``frame`` in ``update``, see
             `signdyn.preconditioning.in_frame`.
         nonnegative: Top-level names of the parameters whose kernels are projected to zero or
-            above after every update; they must start there.
+            above after every update; they must start there. Unknown ones are refused by ``init``.
         inverse_period: Steps between inversions, of those in `signdyn.kronecker.KRONECKER`.
 
     Raises:
@@ -226,6 +226,13 @@ def _project(nonnegative: Sequence[str]) -> optax.GradientTransformation:
     """Cut updates so that the kernels of the named layers do not fall below zero."""
 
     def kernels(params: Params) -> Params:
+        for name in nonnegative:
+            if name not in params:
+                near = difflib.get_close_matches(name, params, n=1)
+                raise ValueError(
+                    f"make_optimizer: nonnegative names {name!r}, which is no layer; choose among "
+                    f"{', '.join(params)}" + (f" (nearest: {near[0]})" if near else "") + "."
+                )
         return {
             name: jax.tree.map(lambda p, held=name in nonnegative: held and p.ndim > 1, layer)
             for name, layer in params.items()

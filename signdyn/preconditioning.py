@@ -23,8 +23,6 @@ from signdyn.analysis.layers import (
     Layer,
     coverage,
     layer_matrices,
-    layer_matrix,
-    layer_params,
     params_of_matrices,
 )
 from signdyn.analysis.natural import (
@@ -155,24 +153,9 @@ def _by_layer(
     """Return ``grads`` with every layer's [fan_in + 1, units] matrix solved for."""
     layers = curvature.layers()
     check_covered(name, grads, layers)
-    directions = grads
-    for path, layer in layers.items():
-        keys = path.split("/") if path else []  # a model that is one layer: its root
-        own = _at(grads, keys)
-        directions = _replaced(directions, keys, layer_params(solve(layer, layer_matrix(own)), own))
-    return directions
-
-
-def _at(tree: Params, keys: list[str]) -> Params:
-    for key in keys:
-        tree = tree[key]
-    return tree
-
-
-def _replaced(tree: Params, keys: list[str], value: Params) -> Params:
-    if not keys:
-        return value
-    return {**tree, keys[0]: _replaced(tree[keys[0]], keys[1:], value)}
+    matrices = layer_matrices(grads, layers)
+    directions = {path: solve(layers[path], matrix) for path, matrix in matrices.items()}
+    return params_of_matrices(directions, grads)
 
 
 SOLVES: Mapping[str, Solve] = MappingProxyType(

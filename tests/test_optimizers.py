@@ -348,3 +348,10 @@ def test_kernels_of_the_named_layers_are_projected_and_nothing_else_is():
     after = jax.tree.map(lambda p, u: (p + u).tolist(), params, updates)
     assert after["free"] == {"kernel": [[0.5, -0.25]], "bias": [-0.25]}
     assert after["held"] == {"kernel": [[0.5, 0.0]], "bias": [-0.25]}
+
+
+def test_a_held_layer_that_is_not_there_is_answered_with_the_nearest():
+    optimizer = make_optimizer("sgd", HYPER, nonnegative=("hidden",))
+    message = "nonnegative names 'hidden', which is no layer; choose among .*nearest: hidden_0"
+    with pytest.raises(ValueError, match=message):
+        optimizer.init({"hidden_0": {"kernel": jnp.ones((1, 1))}})

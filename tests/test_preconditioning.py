@@ -12,7 +12,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from signdyn.analysis.fisher import fisher_factor, fisher_vector_product
-from signdyn.analysis.layers import fisher_layers
+from signdyn.analysis.layers import Layer, fisher_layers
 from signdyn.likelihoods import categorical, gaussian
 from signdyn.models.taps import linen_tapped
 from signdyn.preconditioning import (
@@ -504,3 +504,18 @@ def test_layers_are_refused_in_another_frame():
         transform.update(
             ONE, transform.init(ONE), curvature=NO_CURVATURE, frame=lambda params: params
         )
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("name", ["natural_kfac", "natural_unit"])
+def test_parameters_may_be_lists_and_tuples(name, kind):
+    layers = {
+        str(n): Layer(jnp.ones((1, 1, 2)) * (n + 1), jnp.ones((1, 1, 1, 1))) for n in range(2)
+    }
+    curvature = Curvature(None, None, lambda: layers, None, None)
+    grads = [{"kernel": jnp.array([[1.0], [n]])} for n in range(2)]
+    named = SOLVES[name](curvature, {str(n): layer for n, layer in enumerate(grads)}, 0.1)
+    direction = SOLVES[name](curvature, kind(grads), 0.1)
+    assert type(direction) is kind
+    for n in range(2):
+        np.testing.assert_array_equal(direction[n]["kernel"], named[str(n)]["kernel"])
