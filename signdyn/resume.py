@@ -19,6 +19,9 @@ from signdyn.staged import Programs, StagedProgram, staged_programs
 from signdyn.sweeps import block_program, num_blocks, replica_keys, run_blocks, stack_hypers
 from signdyn.training import Hyper, TrainFn
 
+ROUNDING = 2
+"""Raised when the code comes to round otherwise: cells of before are then other cells."""
+
 CHECKPOINTS = "checkpoints"
 """Folder of a run, while a long block of it is not finished."""
 
@@ -130,6 +133,7 @@ def _identity(group: Group, layout: Layout) -> dict[str, Any]:
         "block": layout.block,
         "width": layout.width,
         "jax": jax.__version__,
+        "rounding": ROUNDING,
         "numerics": numerics + sorted({device.platform for device in layout.devices}),
     }
 

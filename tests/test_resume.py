@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from signdyn import resume
 from signdyn.centering import CENTERINGS
 from signdyn.data import load as load_data
 from signdyn.likelihoods import categorical
@@ -379,6 +380,12 @@ def test_the_name_and_the_devices_of_a_group_do_not_change_its_ids():
     assert ids() == ids(layout=LAYOUT._replace(devices=jax.devices()))
     assert ids() == ids(variants=changed(hyper=Hyper(jnp.asarray(0.1))))
     assert ids() == ids(group=GROUP._replace(identity={"steps": 3, "data": "a"}))
+
+
+def test_code_that_rounds_otherwise_makes_other_cells(monkeypatch):
+    before = ids()
+    monkeypatch.setattr("signdyn.resume.ROUNDING", resume.ROUNDING + 1)
+    assert not set(before) & set(ids())
 
 
 def test_more_variants_keep_the_ids_of_whole_blocks():
