@@ -147,7 +147,15 @@ def resolve_sites(
 
     Returns:
         One `Site` for each entry of ``means``.
+
+    Raises:
+        ValueError: If there are not as many signs as means.
     """
+    if len(means) != len(signs):
+        raise ValueError(
+            f"resolve_sites: expected as many signs as means, one array a site, got "
+            f"{len(means)} means and {len(signs)} signs."
+        )
     sites = []
     for index, (mean, sign) in enumerate(zip(means, signs, strict=True)):
         one = centering.input if index == 0 else centering.hidden
