@@ -99,14 +99,23 @@ class Run:
         """Start the command, and send it a signal at a random moment of a phase."""
         process = self.start()
         is_there, delay = self._moment(aim, rng)
-        while not is_there() and process.poll() is None:
+        while process.poll() is None:
+            if is_there():
+                if delay:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(rng.uniform(0.0, delay))
+                    break
+                # what is there for a millisecond may be gone: the run stands still meanwhile
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.001)
+                if is_there():
+                    break
+                process.send_signal(signal.SIGCONT)
             time.sleep(0.0002)
-        if delay:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(rng.uniform(0.0, delay))
         phase = self.phase()
         ended_before = process.poll() is not None
         process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
         by = "Ctrl-C" if number == signal.SIGINT else number.name
         ended = self.end(process, phase, by)
         # at the very end of a process a signal comes too late
