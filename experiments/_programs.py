@@ -15,7 +15,7 @@ from signdyn.lanes import share_memory
 from signdyn.memory import calls_in_flight, free_bytes, peak_bytes
 from signdyn.resume import Group, Layout, Ready, group_programs
 from signdyn.staged import Programs as Parts
-from signdyn.sweeps import block_program, hasty_to_compile, quick_to_compile
+from signdyn.sweeps import block_program, block_shapes, hasty_to_compile, quick_to_compile
 
 MEASURED_RATE = 1.5e10
 """FLOP a second a CPU core was seen to make of small dense layers, diagnostics included."""
@@ -175,9 +175,5 @@ class Programs:
         return quick_to_compile() if group.name in self._brief else CPU_COMPILER
 
     def _arguments(self, group: Group):
-        def batched(leaf):
-            return jax.ShapeDtypeStruct((self._layout.block, *leaf.shape), leaf.dtype)
-
-        draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
         hyper = jax.tree.map(lambda _: jnp.zeros((), jnp.float32), group.example)
-        return jax.tree.map(batched, (draw, hyper))
+        return block_shapes(group.train_fn, hyper, self._layout.block)

@@ -10,6 +10,7 @@ May import JAX, and nothing of signdyn.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import jax
@@ -66,7 +67,7 @@ class Lanes:
     def submit(self, lane: int, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Let a lane call something after all that was submitted to it, its device the default.
 
-        JAX's precision is the caller's. A single lane calls at once, and what is raised is raised
+        JAX's `SETTINGS` are the caller's. A single lane calls at once, and what is raised is raised
         here.
 
         Args:
@@ -90,17 +91,27 @@ class Lanes:
             thread.shutdown(wait=False, cancel_futures=True)
 
 
+SETTINGS = (
+    "enable_x64",
+    "default_matmul_precision",
+    "threefry_partitionable",
+    "default_prng_impl",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
+    "debug_nans",
+)
+"""JAX's settings, kept a thread each, that lanes take over: those that numbers depend on."""
+
+
 def _as_here(call: Callable[..., Any], device: Any) -> Callable[..., Any]:
-    """Return the call in this thread's settings, which JAX keeps a thread each."""
-    x64: bool = jax.config.jax_enable_x64  # pyrefly: ignore[missing-attribute]
-    precision = jax.config.jax_default_matmul_precision  # pyrefly: ignore[missing-attribute]
+    """Return the call in this thread's `SETTINGS`."""
+    settings = [(getattr(jax, name), getattr(jax.config, f"jax_{name}")) for name in SETTINGS]
 
     def called(*arguments: Any) -> Any:
-        with (
-            jax.enable_x64(x64),
-            jax.default_matmul_precision(precision),
-            jax.default_device(device),
-        ):
+        with ExitStack() as stack:
+            for context, value in settings:
+                stack.enter_context(context(value))
+            stack.enter_context(jax.default_device(device))
             return call(*arguments)
 
     return called

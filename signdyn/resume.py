@@ -16,7 +16,14 @@ from signdyn.handing import Shelf
 from signdyn.records import Replica, Variable, content_id, jsonable, write_cell
 from signdyn.shares import Shares
 from signdyn.staged import Programs, StagedProgram, staged_programs
-from signdyn.sweeps import block_program, num_blocks, replica_keys, run_blocks, stack_hypers
+from signdyn.sweeps import (
+    block_program,
+    block_shapes,
+    num_blocks,
+    replica_keys,
+    run_blocks,
+    stack_hypers,
+)
 from signdyn.training import Hyper, TrainFn
 
 ROUNDING = 2
@@ -218,11 +225,8 @@ def run_group(
 
 def _compiled(folder: Path, group: Group, layout: Layout) -> Ready:
     """Return the group's program, compiled in this thread: others trace by other settings."""
-    draw = jax.eval_shape(group.train_fn.draw, jax.random.key(0))
     hyper = jax.tree.map(lambda leaf: leaf[0], _stacked(group, [group.example]))
-    draws, hypers = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((layout.block, *leaf.shape), leaf.dtype), (draw, hyper)
-    )
+    draws, hypers = block_shapes(group.train_fn, hyper, layout.block)
     shelf = Shelf(layout.devices)
     if group.num_parts > 1:
         jitted = group_programs(group, layout)

@@ -7,6 +7,7 @@ program on the same replicas, bit for bit; see `signdyn.lanes`.
 May import: checks, handing, lanes, training.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -205,17 +206,23 @@ def run_blocks(
         for place, index in enumerate(todo):
             if len(running) == in_flight * len(lanes):
                 yield _collected(running.popleft(), last, block, num_replicas)
-            rows, lane = _rows(index, block, num_replicas), place % len(lanes)
-            arguments = draw(rows), jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers)
             if program is None:
-                traced = block_program(train_fn, block=block, width=width).trace(*arguments)
-                program = Shelf(devices).compiled(traced, None)
+                jitted = block_program(train_fn, block=block, width=width)
+                shapes = block_shapes(train_fn, jax.tree.map(lambda leaf: leaf[0], hypers), block)
+                program = Shelf(devices).compiled(jitted.trace(*shapes), None)
+            rows, lane = _rows(index, block, num_replicas), place % len(lanes)
+            own = jax.tree.map(lambda leaf, rows=rows: leaf[rows], hypers)
             begun = time.perf_counter()
-            running.append(_Call(index, lane, lanes.submit(lane, program, *arguments), begun))
+            result = lanes.submit(lane, _drawn_and_run, program, draw, rows, own)
+            running.append(_Call(index, lane, result, begun))
         while running:
             yield _collected(running.popleft(), last, block, num_replicas)
     finally:
         lanes.close()
+
+
+def _drawn_and_run(program: Callable, draw: "SeedDraws", rows: np.ndarray, hypers: Any) -> Any:
+    return program(draw(rows), hypers)
 
 
 class _Call(NamedTuple):
@@ -246,11 +253,25 @@ KEPT_DRAWS = 2**28
 """Bytes of draws that are kept for variants of the same seeds."""
 
 
-class SeedDraws:
-    """Draws of a sweep's rows, every seed's alone; to be asked for in the order of the rows.
+def block_shapes(train_fn: TrainFn, hyper: Any, block: int) -> tuple[Any, Any]:
+    """Return shapes and dtypes of a block's draws and hypers, the arguments of `block_program`.
 
-    A seed is drawn when it is first asked for, and kept if a later row has it, too, and
-    ``kept_bytes`` are not full; else it is drawn again, with the same bits.
+    Args:
+        train_fn: Whose draws.
+        hyper: Of one replica: scalars, or what has their dtype.
+        block: Replicas.
+    """
+    draw = jax.eval_shape(train_fn.draw, jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((block, *leaf.shape), leaf.dtype), (draw, hyper)
+    )
+
+
+class SeedDraws:
+    """Draws of a sweep's rows, every seed's alone; several threads may ask for them.
+
+    A seed is drawn when it is first asked for, and kept while other rows have it, too, that were
+    not asked for yet, and ``kept_bytes`` are not full; else it is drawn again, with the same bits.
 
     Args:
         train_fn: Whose draws.
@@ -270,8 +291,9 @@ class SeedDraws:
             self._data, axis=0, return_index=True, return_inverse=True
         )
         self._place = place.reshape(-1)
-        self._last = np.zeros(len(self._first), int)
-        np.maximum.at(self._last, self._place, np.arange(len(self._place)))
+        self._to_come = np.bincount(self._place)  # rows of each seed
+        self._under_way: dict[int, Future[Any]] = {}
+        self._lock = threading.Lock()
         self._draw_one = _draw_program(train_fn.draw)
         self._kept_bytes = kept_bytes
         self.kept: dict[int, Any] = {}
@@ -279,17 +301,34 @@ class SeedDraws:
     def __call__(self, rows: np.ndarray) -> Any:
         """Return the draws of some rows, which are their leading axis."""
         own = [int(seed) for seed in self._place[rows]]
-        drawn = {
-            seed: self.kept[seed] if seed in self.kept else self._draw(seed)
-            for seed in dict.fromkeys(own)
-        }
+        drawn = {seed: self._drawn(seed) for seed in dict.fromkeys(own)}
         each = max(1, sum(leaf.nbytes for leaf in jax.tree.leaves(drawn[own[0]])))
-        for seed, one in drawn.items():
-            if self._last[seed] <= rows.max():
-                self.kept.pop(seed, None)
-            elif len(self.kept) < self._kept_bytes // each:
-                self.kept[seed] = one
+        with self._lock:
+            np.subtract.at(self._to_come, self._place[np.unique(rows)], 1)
+            for seed, one in drawn.items():
+                if self._to_come[seed] <= 0:
+                    self.kept.pop(seed, None)
+                elif len(self.kept) < self._kept_bytes // each:
+                    self.kept[seed] = one
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(drawn[seed] for seed in own))
+
+    def _drawn(self, seed: int) -> Any:
+        """Return a seed's draw: kept, or another thread's that is under way, or a new one."""
+        with self._lock:
+            if seed in self.kept:
+                return self.kept[seed]
+            others = self._under_way.get(seed)
+            own = self._under_way[seed] = others or Future()
+        if others is None:
+            try:
+                own.set_result(self._draw(seed))
+            except BaseException as error:
+                own.set_exception(error)  # the others are told, too
+                raise
+            finally:
+                with self._lock:
+                    del self._under_way[seed]
+        return own.result()
 
     def _draw(self, seed: int) -> Any:
         return _on_host(self._draw_one(self._data[self._first[seed]]))

@@ -1,6 +1,8 @@
 """Sweeps: blocks decide the numbers, whatever the devices, their order and their padding."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import jax
@@ -396,3 +398,34 @@ def test_options_for_quick_compiling_are_known_and_change_no_draw(make_options, 
     assert options["xla_backend_optimization_level"] == level
     for fast, plain in zip(quick, jax.jit(draw)(key), strict=True):
         np.testing.assert_allclose(fast, plain, rtol=1e-12)
+
+
+def test_threads_that_ask_for_one_seed_at_once_share_its_draw():
+    calls, together = [], threading.Barrier(2)
+    draws = SeedDraws(TrainFn(draw, run), replica_keys(0, [7, 7, 3]))
+    plain = draws._draw
+
+    def slow(seed):
+        calls.append(seed)
+        time.sleep(0.3)
+        return plain(seed)
+
+    def ask(row):
+        together.wait(60.0)
+        return draws(np.array([row]))
+
+    draws._draw = slow
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(ask, [0, 1])
+    assert len(calls) == 1
+    assert_bitwise_equal(one, other)
+    assert not draws.kept
+
+
+def test_a_draw_that_fails_is_told_to_all_who_wait_and_tried_again():
+    draws = SeedDraws(TrainFn(draw, run), replica_keys(0, [7, 7]))
+    plain, draws._draw = draws._draw, lambda seed: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        draws(np.array([0]))
+    draws._draw = plain
+    assert len(draws(np.array([0])).params["w"]) == 1
