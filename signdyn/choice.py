@@ -82,8 +82,8 @@ class Chosen(np.ndarray):
         part = np.asarray(self)[key]
         keys = key if isinstance(key, tuple) else (key,)
         if len(keys) > 1 and isinstance(keys[0], slice) and keys[0] == slice(None):
-            return _with_draws(
-                part, self.num_seeds, lambda: np.asarray(self.draws)[(slice(None), *keys)]
+            return Chosen(
+                part, lambda: np.asarray(self.draws)[(slice(None), *keys)], self.num_seeds
             )
         return part
 
@@ -143,7 +143,7 @@ def apply(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             made.append(function(*own, **named))
         return np.stack(made)
 
-    return _with_draws(values, num_seeds, draws)
+    return Chosen(values, draws, num_seeds)
 
 
 class _Draws(np.ndarray):
@@ -168,10 +168,6 @@ def _elementwise(ufunc: Any, inputs: Any, options: Any) -> Any:
         made = ufunc(*given, **options)
         return np.broadcast_to(made, (NUM_DRAWS, *values.shape))
 
-    return _with_draws(values, num_seeds, draws)
-
-
-def _with_draws(values: np.ndarray, num_seeds: int, draws: Callable[[], np.ndarray]) -> Chosen:
     return Chosen(values, draws, num_seeds)
 
 
